@@ -1,0 +1,65 @@
+# Every target sets up what it needs in .venv; `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help run-env dev-env demo test test-full check format generate bench lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# Locked, hash-checked dependencies; then the project itself in editable form, built by the locked
+# hatchling. A stamp per environment keeps the second run short.
+$(VENV)/.run: requirements/run.txt pyproject.toml | $(BIN)/python
+	$(PIP) install --require-hashes -r requirements/run.txt
+	$(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
+	$(PIP) install --require-hashes -r requirements/dev.txt
+	@touch $@
+
+run-env: $(VENV)/.run ## set up .venv for serving
+dev-env: $(VENV)/.dev ## set up .venv for working on the project
+
+demo: run-env ## serve the bike-demand example and send real traffic through its split
+	$(BIN)/tiltyard demo
+
+test: dev-env ## run the tests (everything but what is marked full)
+	$(BIN)/pytest -n 2 -m "not full"
+
+test-full: dev-env ## run every test, the long ones too
+	$(BIN)/pytest
+
+check: dev-env ## format, lint, import contracts, types, generated files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/python -m tiltyard_api.crd --check crds
+
+format: dev-env ## format and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+generate: dev-env ## rewrite the generated files
+	$(BIN)/python -m tiltyard_api.crd crds
+
+bench: dev-env ## measure the engine beside its peers (see benchmarks/README.md)
+	$(BIN)/python benchmarks/run.py
+
+lock: dev-env ## resolve the dependencies anew into requirements/
+	$(BIN)/python -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip --quiet install uv
+	$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
+		--extra engine --extra sdk pyproject.toml requirements/build.in -o requirements/run.txt
+	$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
+		--extra engine --extra sdk --group dev pyproject.toml -c requirements/run.txt -o requirements/dev.txt
+
+clean: ## remove what make set up
+	rm -rf $(VENV) $(VENV)-lock .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

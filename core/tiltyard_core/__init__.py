@@ -1,0 +1,1 @@
+"""Decisions that more than one part of Tiltyard needs, as pure functions."""

@@ -1,0 +1,1 @@
+"""The engine: serves the plan of a Pipeline, routing between models in process."""

@@ -1,0 +1,1 @@
+"""Tiltyard for people: the command line and, on it, the Python SDK."""
