@@ -56,9 +56,8 @@ STATUS_OF = MappingProxyType(
         Reason.MODEL_TIMEOUT: 504,
     }
     # Everything else is the request's own fault.
-    | {
-        reason: 400
-        for reason in (
+    | dict.fromkeys(
+        (
             Reason.MALFORMED_BODY,
             Reason.EMPTY_BATCH,
             Reason.RAGGED_ROWS,
@@ -72,7 +71,8 @@ STATUS_OF = MappingProxyType(
             Reason.UNKNOWN_VARIANT,
             Reason.BODY_TOO_DEEP,
             Reason.UNKNOWN_PARAMETER,
-        )
-    }
+        ),
+        400,
+    )
 )
 """HTTP status of each reason. A test holds the two equal in length."""

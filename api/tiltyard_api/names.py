@@ -1,0 +1,36 @@
+"""Names that more than one part spells: the API group, derived names, identities."""
+
+import uuid
+
+GROUP = "tiltyard.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+DATA_PORT = 8080
+MANAGEMENT_PORT = 9090
+
+IDENTITY = uuid.uuid5(uuid.NAMESPACE_DNS, GROUP)
+"""Namespace of every UUIDv5 that Tiltyard makes."""
+
+HASH_CHARACTERS = 10
+"""How much of a plan's hash goes into names: `NAME-plan-HASH10` fits in 63 for 47 + 6 + 10."""
+
+
+def local_uid(namespace: str, name: str) -> str:
+    """Stand-in for `metadata.uid` where no API server gives one; outlives a restart."""
+    return str(uuid.uuid5(IDENTITY, f"pipeline/{namespace}/{name}"))
+
+
+def model_version(name: str, digest: str, configuration: str) -> str:
+    """Version of a model: the same name, bytes and configuration give the same one everywhere."""
+    return str(uuid.uuid5(IDENTITY, f"model/{name}/{digest}/{configuration}"))
+
+
+def pipeline_version(plan_hash: str) -> str:
+    """Version of a Pipeline, told in every answer: one for each plan."""
+    return str(uuid.uuid5(IDENTITY, f"plan/{plan_hash}"))
+
+
+def default_salt(namespace: str, pipeline: str, step: str) -> str:
+    """What a step's hash keys are salted with where the manifest names no salt."""
+    return f"{namespace}/{pipeline}/{step}"

@@ -1,0 +1,143 @@
+"""The plan: everything an engine must load to serve a Pipeline, and nothing of Kubernetes.
+
+A new plan is a new pod template. What may change while pods run is in the routing table.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tiltyard_api.base import Contract, digest
+from tiltyard_api.names import pipeline_version
+from tiltyard_api.tensors import TensorSpec, TensorType
+from tiltyard_api.v1alpha1.models import Batch, Framework
+
+
+class PlanTensor(TensorSpec):
+    """An input or output of a model, with the name that the graph itself uses."""
+
+    graph_name: str
+    """What onnxruntime is asked for."""
+
+
+class PlanModel(Contract):
+    """A model, pinned to the bytes that were resolved."""
+
+    name: str
+    framework: Framework
+    digest: str
+    """SHA-256 of the artifact; the engine finds it under this name."""
+
+    size: int
+    """Bytes of the artifact."""
+
+    version: str
+    inputs: tuple[PlanTensor, ...]
+    outputs: tuple[PlanTensor, ...]
+    batch: Batch
+    row_dimension: bool
+    """Whether the graph's tensors have a dimension of rows in front."""
+
+    threads: int
+    timeout: float
+    """Seconds that one call may take."""
+
+
+class RequestTensor(Contract):
+    """A tensor that the steps take from the request."""
+
+    key: str
+    """How the steps of the plan refer to it."""
+
+    type: TensorType
+    shape: tuple[int, ...]
+    columns: tuple[str, ...]
+    """The record columns it is made of: one that holds it whole, or scalars to stack."""
+
+    stacked: bool
+    """True: `columns` are scalars, stacked into one dimension."""
+
+
+class TensorSource(Contract):
+    """Where a step finds one of its inputs."""
+
+    input: str
+    """Name of the input."""
+
+    step: str | None
+    """The earlier step that gives it; None: the request."""
+
+    key: str
+    """Name among that step's outputs, or key among the request's tensors."""
+
+
+class PlanHashKey(Contract):
+    """What ties a unit to a variant."""
+
+    field: str | None = None
+    header: str | None = None
+    missing: Literal["random", "first", "reject"]
+
+
+class PlanStep(Contract):
+    """What every kind of step has."""
+
+    name: str
+    inputs: tuple[TensorSource, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+class PlanModelStep(PlanStep):
+    """Runs one model."""
+
+    kind: Literal["model"] = "model"
+    model: str
+
+
+class PlanSplit(PlanStep):
+    """Divides requests between variants; the weights are in the routing table."""
+
+    kind: Literal["split"] = "split"
+    variants: tuple[str, ...]
+    hash_key: PlanHashKey | None
+    salt: str
+
+
+class PlanShadow(PlanStep):
+    """Runs challengers beside a champion; the sampling is in the routing table."""
+
+    kind: Literal["shadow"] = "shadow"
+    champion: str
+    challengers: tuple[str, ...]
+    respond: bool
+    budget: float
+    """Seconds that an answer waits for challengers."""
+
+    timeout: float
+    """Seconds that a challenger may run."""
+
+    compare_output: str | None
+    tolerance: float
+
+
+AnyPlanStep = Annotated[PlanModelStep | PlanSplit | PlanShadow, Field(discriminator="kind")]
+
+
+class Plan(Contract):
+    """What an engine loads for one Pipeline."""
+
+    namespace: str
+    pipeline: str
+    models: tuple[PlanModel, ...]
+    request: tuple[RequestTensor, ...]
+    steps: tuple[AnyPlanStep, ...]
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the plan: two plans are the same exactly if their hashes are."""
+        return digest(self)
+
+    @property
+    def version(self) -> str:
+        """The Pipeline's version as answers tell it."""
+        return pipeline_version(self.hash)

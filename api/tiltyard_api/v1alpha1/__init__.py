@@ -1,0 +1,1 @@
+"""Resources of `tiltyard.dev/v1alpha1`."""

@@ -1,0 +1,87 @@
+"""A model as a manifest describes it: where its bytes come from and what goes in and out."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from tiltyard_api.base import Contract
+from tiltyard_api.quantities import Duration
+from tiltyard_api.tensors import TensorType
+
+NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+
+Label = Annotated[str, Field(pattern=NAME_PATTERN, max_length=40)]
+"""A DNS label: lower-case letters, digits and '-', starting with a letter."""
+
+TensorName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+class Framework(StrEnum):
+    """What runs a model."""
+
+    ONNX = "onnx"
+
+
+class Batch(StrEnum):
+    """How the rows of a request reach a model."""
+
+    ROWS = "rows"
+    SINGLE = "single"
+
+
+class Source(Contract):
+    """Where a model's bytes come from."""
+
+    uri: str = Field(min_length=1, max_length=2048)
+    """`file:PATH` (relative to the manifest) or `file:///PATH`."""
+
+    sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$", max_length=64)
+    """Digest that the bytes must have; anything else is refused."""
+
+
+class Tensor(Contract):
+    """One input or output of a model."""
+
+    name: TensorName
+    """How callers name it."""
+
+    type: TensorType
+
+    shape: tuple[Annotated[int, Field(ge=-1, le=2**31 - 1)], ...] | None = Field(
+        default=None, max_length=8
+    )
+    """Lengths of one row's dimensions, -1 for any. Without it: as the graph says."""
+
+    from_: TensorName | None = Field(default=None, alias="from")
+    """The graph's own name, where callers use another."""
+
+
+class InputTensor(Tensor):
+    """One input of a model."""
+
+    columns: tuple[TensorName, ...] | None = Field(default=None, min_length=1, max_length=1024)
+    """Scalar columns of the records, stacked in this order into one `[rows, k]` tensor."""
+
+
+class ModelEntry(Contract):
+    """A model of a Pipeline."""
+
+    name: Label
+    framework: Framework
+    source: Source
+
+    inputs: tuple[InputTensor, ...] | None = Field(default=None, min_length=1, max_length=256)
+    """Signature of what goes in. Optional for `onnx`: the graph says."""
+
+    outputs: tuple[Tensor, ...] | None = Field(default=None, min_length=1, max_length=256)
+    """Signature of what comes out. Optional for `onnx`: the graph says."""
+
+    batch: Batch = Batch.ROWS
+    """`single`: one row a call, the whole output is the row's value."""
+
+    threads: int = Field(default=1, ge=1, le=64)
+    """Threads of one call (intra-op)."""
+
+    timeout: Duration = "5s"
+    """Past it the caller gets 504 and the variant an error."""

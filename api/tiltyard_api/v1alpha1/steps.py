@@ -1,0 +1,147 @@
+"""The steps of a Pipeline. A new kind is one class here and one field of `Step`."""
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from tiltyard_api.base import Contract, cel
+from tiltyard_api.quantities import Duration
+from tiltyard_api.v1alpha1.models import Label, TensorName
+
+REFERENCE_PATTERN = r"^(request|[a-z]([-a-z0-9]*[a-z0-9])?)\..+$"
+
+Reference = Annotated[str, Field(pattern=REFERENCE_PATTERN, max_length=128)]
+"""Where a step's input comes from: `request.COLUMN` or `STEP.OUTPUT`."""
+
+
+class HashKey(Contract):
+    """What ties a user to a variant."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            (
+                "has(self.field) != has(self.header)",
+                "give exactly one of field and header: where the key comes from",
+            ),
+        )
+    )
+
+    field: TensorName | None = None
+    """Column of the records that holds the key."""
+
+    header: str | None = Field(
+        default=None, pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", max_length=64
+    )
+    """Request header that holds the key."""
+
+    missing: Literal["random", "first", "reject"] = "random"
+    """What happens to a request without the key."""
+
+    salt: str | None = Field(default=None, min_length=1, max_length=256)
+    """Mixed into the hash; default `namespace/pipeline/step`."""
+
+
+class Variant(Contract):
+    """One choice of a split."""
+
+    model: Label
+    weight: float = Field(ge=0, le=1e9)
+    """Relative share; 0 sends nothing."""
+
+
+class Split(Contract):
+    """Requests are divided between variants by weight."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            (
+                "self.variants.map(v, double(v.weight)).sum() > 0.0",
+                "the weights of a split must add up to more than 0: raise one of them",
+            ),
+            (
+                "self.variants.all(v, self.variants.exists_one(w, w.model == v.model))",
+                "a split names each model once: remove the repeated variant",
+            ),
+        )
+    )
+
+    hash_key: HashKey | None = None
+    """Without it the draw is random."""
+
+    variants: tuple[Variant, ...] = Field(min_length=1, max_length=16)
+
+
+class Challenger(Contract):
+    """A model that sees the champion's requests."""
+
+    model: Label
+    sample: float = Field(default=1, ge=0, le=1)
+    """Share of the requests it sees, drawn once a request."""
+
+
+class Compare(Contract):
+    """When a challenger's answer counts as a match."""
+
+    output: TensorName
+    """Output of the champion that is compared with the challenger's of the same name."""
+
+    tolerance: float = Field(default=0, ge=0)
+    """Largest absolute difference of a number that still matches."""
+
+
+class Shadow(Contract):
+    """The champion answers; challengers get the same input."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            (
+                "self.challengers.all(c, c.model != self.champion)",
+                "the champion cannot challenge itself: remove it from the challengers",
+            ),
+            (
+                "self.challengers.all(c, self.challengers.exists_one(d, d.model == c.model))",
+                "a shadow names each challenger once: remove the repeated one",
+            ),
+        )
+    )
+
+    champion: Label
+    challengers: tuple[Challenger, ...] = Field(min_length=1, max_length=8)
+
+    outputs: Literal["log", "respond"] = "log"
+    """`respond`: the answer also carries `out_{model}.{field}` of every challenger."""
+
+    budget: Duration = "1s"
+    """How long an answer waits for challengers (`respond` only)."""
+
+    timeout: Duration = "5s"
+    """How long a challenger may run."""
+
+    compare: Compare | None = None
+    """Counts matches of champion and challengers."""
+
+
+KINDS = ("model", "split", "shadow")
+
+
+class Step(Contract):
+    """One step; exactly one kind is set."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            (
+                f"[{', '.join(f'has(self.{kind})' for kind in KINDS)}].exists_one(kind, kind)",
+                f"a step has exactly one kind: one of {', '.join(KINDS)}",
+            ),
+        )
+    )
+
+    name: Label
+    inputs: dict[TensorName, Reference] | None = Field(default=None, max_length=256)
+    """Where inputs come from, if not from the request (first step) or the step before."""
+
+    model: Label | None = None
+    """A step that runs one model."""
+
+    split: Split | None = None
+    shadow: Shadow | None = None

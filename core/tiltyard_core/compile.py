@@ -1,0 +1,146 @@
+"""Compiles a Pipeline and its resolved models into a plan and a routing table, or into faults."""
+
+from collections.abc import Iterator, Mapping
+
+from tiltyard_api.faults import Fault, InvalidManifest
+from tiltyard_api.names import default_salt
+from tiltyard_api.plan import (
+    AnyPlanStep,
+    Plan,
+    PlanHashKey,
+    PlanModelStep,
+    PlanShadow,
+    PlanSplit,
+)
+from tiltyard_api.quantities import seconds
+from tiltyard_api.resolved import ResolvedModel
+from tiltyard_api.routing import RoutingTable, ShadowRouting, SplitRouting, StepRouting
+from tiltyard_api.v1alpha1.pipeline import Pipeline
+from tiltyard_api.v1alpha1.steps import HashKey, Shadow, Split, Step
+
+from tiltyard_core.signature import plan_model, signature_faults
+from tiltyard_core.wiring import StepModel, Wiring, same_outputs
+
+
+def compile_plan(pipeline: Pipeline, resolved: Mapping[str, ResolvedModel]) -> Plan:
+    """Compile what an engine loads.
+
+    Args:
+        pipeline: a valid manifest.
+        resolved: facts about each of its models, by name.
+
+    Raises:
+        InvalidManifest: models and steps do not fit; holds every fault.
+
+    """
+    entries = pipeline.spec.models
+    faults = [
+        fault
+        for index, entry in enumerate(entries)
+        for fault in signature_faults(entry, resolved[entry.name], f"spec.models[{index}]")
+    ]
+    if faults:
+        raise InvalidManifest(faults)
+    models = {entry.name: (entry, plan_model(entry, resolved[entry.name])) for entry in entries}
+    wiring = Wiring()
+    steps = []
+    for index, step in enumerate(pipeline.spec.steps):
+        path = f"spec.steps[{index}]"
+        used = [StepModel(*models[name], where) for name, where in _answering(step, path)]
+        beside = [StepModel(*models[name], where) for name, where in _beside(step, path)]
+        inputs = tuple(wiring.connect(step, used + beside, path))
+        wiring.faults += same_outputs(used)
+        wiring.faults += _compare_faults(step, used[0], path)
+        wiring.outputs[step.name] = {tensor.name: tensor for tensor in used[0].plan.outputs}
+        common = {"name": step.name, "inputs": inputs, "outputs": used[0].plan.outputs}
+        steps.append(_plan_step(pipeline, step, common))
+    if wiring.faults:
+        raise InvalidManifest(wiring.faults)
+    return Plan(
+        namespace=pipeline.metadata.namespace,
+        pipeline=pipeline.metadata.name,
+        models=tuple(model for _, model in models.values()),
+        request=tuple(wiring.request.values()),
+        steps=tuple(steps),
+    )
+
+
+def compile_routing(pipeline: Pipeline, plan: Plan, uid: str, revision: int) -> RoutingTable:
+    """Routing table that a manifest asks for: its weights and its sampling, in force at once."""
+    steps: dict[str, StepRouting] = {}
+    for step in pipeline.spec.steps:
+        if step.split:
+            weights = {variant.model: variant.weight for variant in step.split.variants}
+            steps[step.name] = SplitRouting(weights=weights)
+        elif step.shadow:
+            samples = {one.model: one.sample for one in step.shadow.challengers}
+            steps[step.name] = ShadowRouting(samples=samples)
+    table = RoutingTable(plan=plan.hash, pipeline_uid=uid, revision=revision, steps=steps)
+    return table.sealed()
+
+
+def _answering(step: Step, path: str) -> Iterator[tuple[str, str]]:
+    """Models whose outputs may become the step's, with where they are named."""
+    if step.model:
+        yield step.model, f"{path}.model"
+    elif step.split:
+        for index, variant in enumerate(step.split.variants):
+            yield variant.model, f"{path}.split.variants[{index}].model"
+    elif step.shadow:
+        yield step.shadow.champion, f"{path}.shadow.champion"
+
+
+def _beside(step: Step, path: str) -> Iterator[tuple[str, str]]:
+    """Models that see the step's inputs and never answer."""
+    for index, challenger in enumerate(step.shadow.challengers if step.shadow else ()):
+        yield challenger.model, f"{path}.shadow.challengers[{index}].model"
+
+
+def _compare_faults(step: Step, champion: StepModel, path: str) -> Iterator[Fault]:
+    compare = step.shadow.compare if step.shadow else None
+    names = [tensor.name for tensor in champion.plan.outputs]
+    if compare and compare.output not in names:
+        there = ", ".join(names)
+        yield Fault(f"{path}.shadow.compare.output", f"the champion gives {there}: compare one")
+
+
+def _plan_step(pipeline: Pipeline, step: Step, common: Mapping[str, object]) -> AnyPlanStep:
+    if step.split:
+        salt = default_salt(pipeline.metadata.namespace, pipeline.metadata.name, step.name)
+        return _plan_split(step.split, salt, common)
+    if step.shadow:
+        return _plan_shadow(step.shadow, common)
+    return PlanModelStep.model_validate({**common, "model": step.model})
+
+
+def _plan_split(split: Split, default: str, common: Mapping[str, object]) -> PlanSplit:
+    key = split.hash_key
+    return PlanSplit.model_validate(
+        {
+            **common,
+            "variants": [variant.model for variant in split.variants],
+            "hash_key": _hash_key(key) if key else None,
+            "salt": key.salt if key and key.salt else default,
+        }
+    )
+
+
+def _hash_key(key: HashKey) -> PlanHashKey:
+    return PlanHashKey(
+        field=key.field, header=key.header.lower() if key.header else None, missing=key.missing
+    )
+
+
+def _plan_shadow(shadow: Shadow, common: Mapping[str, object]) -> PlanShadow:
+    return PlanShadow.model_validate(
+        {
+            **common,
+            "champion": shadow.champion,
+            "challengers": [one.model for one in shadow.challengers],
+            "respond": shadow.outputs == "respond",
+            "budget": seconds(shadow.budget),
+            "timeout": seconds(shadow.timeout),
+            "compare_output": shadow.compare.output if shadow.compare else None,
+            "tolerance": shadow.compare.tolerance if shadow.compare else 0,
+        }
+    )

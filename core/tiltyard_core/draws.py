@@ -1,0 +1,69 @@
+"""Which variant a request goes to: exact, keyed draws that any client can predict.
+
+A draw is an integer n in [0, 2^64). With weights w1 ... wk, variant i is the first with
+n * (w1 + ... + wk) < 2^64 * (w1 + ... + wi). Weights count as the decimal numbers that they are
+written as, so that no rounding moves a boundary. The published vectors are in docs/draws.md.
+"""
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Sequence
+from fractions import Fraction
+
+DRAW_SPACE = 2**64
+"""Draws are uniform integers below this."""
+
+
+def thresholds(weights: Sequence[float]) -> tuple[int, ...]:
+    """Upper end of each variant's interval: variant i owns the draws below `thresholds[i]`.
+
+    Args:
+        weights: relative, 0 or more, their sum above 0.
+
+    Raises:
+        ValueError: all weights are 0.
+
+    """
+    exact = [Fraction(str(weight)) for weight in weights]
+    total = sum(exact)
+    if total == 0:
+        raise ValueError("all weights are 0: nothing could be drawn")
+    ends, end = [], Fraction(0)
+    for weight in exact:
+        end += weight
+        ends.append(-(-DRAW_SPACE * end // total))  # the ceiling: n < x exactly if n < ceil(x)
+    return tuple(ends)
+
+
+def pick(ends: Sequence[int], draw: int) -> int:
+    """Index of the variant that owns a draw, given the variants' `thresholds`."""
+    return bisect_right(ends, draw)
+
+
+def keyed_draw(salt: str, key: str) -> int:
+    """Draw of a key: the first 8 bytes of SHA-256(salt, 0x00, key), big endian."""
+    return int.from_bytes(hashlib.sha256(f"{salt}\0{key}".encode()).digest()[:8], "big")
+
+
+def value_draw(salt: str, value: object) -> int:
+    """Draw of a hash key's value as JSON gave it.
+
+    A text is hashed as it is, an integer as its decimal digits. A float in [0, 1) *is* the draw;
+    a whole float of 1 or more is the integer it equals, since pandas writes integers so beside a
+    gap.
+
+    Raises:
+        ValueError: another float: it is out of range.
+        TypeError: neither text nor number.
+
+    """
+    if isinstance(value, str):
+        return keyed_draw(salt, value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"a hash key is a text or a number, not {type(value).__name__}")
+    if isinstance(value, float):
+        if 0 <= value < 1:
+            return int(value * DRAW_SPACE)
+        if value < 1 or not value.is_integer():
+            raise ValueError(f"{value!r} is neither in [0, 1) nor whole")
+    return keyed_draw(salt, str(int(value)))
