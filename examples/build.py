@@ -1,0 +1,84 @@
+"""Make the examples' models, held-out rows and their record anew: `python examples/build.py`.
+
+Needs the environment of `requirements.txt`. Name examples to make only those. What comes out is the
+same to the byte on any x86-64 with AVX2: versions are locked, seeds fixed, and the numeric
+libraries are held to one thread and to one instruction set before anything loads them.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import re
+import runpy
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+RECORD = HERE / "build.json"
+EXAMPLES = ("bike-demand", "rare-events", "digits")
+PACKAGES = ("numpy", "onnx", "onnxruntime", "scikit-learn", "scipy", "skl2onnx")
+
+PINNED = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "OPENBLAS_CORETYPE": "Haswell",
+    "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
+}
+"""Sums in another order or with other instructions train another network."""
+
+
+def main(names: list[str]) -> None:
+    """Make the named examples, all of them by default."""
+    os.environ.update(PINNED)
+    made = json.loads(RECORD.read_text())["examples"] if RECORD.exists() else {}
+    for name in names or EXAMPLES:
+        print(f"{name}:")
+        made[name] = _make(HERE / name)
+    record = {
+        "python": platform.python_version(),
+        "packages": {package: version(package) for package in PACKAGES},
+        "examples": {name: made[name] for name in EXAMPLES if name in made},
+    }
+    RECORD.write_text(json.dumps(record, indent=2) + "\n")
+
+
+def _make(folder: Path) -> dict[str, Any]:
+    """Run one example's `make.py`, then pin its models in the manifest."""
+    made = runpy.run_path(str(folder / "make.py"))["make"](folder)
+    files = [*sorted(folder.glob("models/*.onnx")), folder / "held-out.json", folder / "truth.json"]
+    made["files"] = {str(file.relative_to(folder)): _identity(file) for file in files}
+    _pin(folder / "pipeline.yaml", made["files"])
+    _tell(folder / "README.md", made["quality"])
+    return made
+
+
+def _identity(file: Path) -> dict[str, str | int]:
+    content = file.read_bytes()
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _pin(manifest: Path, files: dict[str, dict[str, str | int]]) -> None:
+    """Write each model's digest behind its address in the manifest."""
+    pattern = re.compile(r"(uri: file:(\S+)\n\s+sha256: )\S+")
+    text = pattern.sub(lambda m: f"{m[1]}{files[m[2]]['sha256']}", manifest.read_text())
+    manifest.write_text(text)
+
+
+def _tell(readme: Path, quality: dict[str, dict[str, float]]) -> None:
+    """Write the figures into the README, so that nobody types them."""
+    measures = list(next(iter(quality.values())))
+    lines = [["model", *measures], ["---"] * (len(measures) + 1)]
+    lines += [
+        [name, *(f"{figure:.4g}" for figure in row.values())] for name, row in quality.items()
+    ]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    begin, end = "<!-- figures: written by build.py -->", "<!-- end of figures -->"
+    text = re.sub(f"(?s){begin}.*{end}", f"{begin}\n{table}\n{end}", readme.read_text())
+    readme.write_text(text)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,166 @@
+"""The committed examples are what their record says, and answer as well as it says."""
+
+import hashlib
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import yaml
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+RECORD = json.loads((EXAMPLES / "build.json").read_text())
+NAMES = sorted(RECORD["examples"])
+FILES = [(name, file) for name in NAMES for file in RECORD["examples"][name]["files"]]
+MODELS = [(name, file) for name, file in FILES if file.endswith(".onnx")]
+LARGEST = 300_000
+
+Array = np.ndarray[Any, Any]
+
+
+def quality(name: str) -> Any:  # noqa: ANN401 - JSON
+    return RECORD["examples"][name]["quality"]
+
+
+def held_out(name: str) -> tuple[list[dict[str, Any]], Array]:
+    folder = EXAMPLES / name
+    rows = json.loads((folder / "held-out.json").read_text())
+    return rows, np.array(json.loads((folder / "truth.json").read_text()))
+
+
+def entries(name: str) -> dict[str, dict[str, Any]]:
+    manifest = yaml.safe_load((EXAMPLES / name / "pipeline.yaml").read_text())
+    assert manifest["metadata"]["name"] == name
+    return {entry["name"]: entry for entry in manifest["spec"]["models"]}
+
+
+def session(name: str, model: str) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    path = EXAMPLES / name / "models" / f"{model}.onnx"
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def run(name: str, model: str, tensor: Array) -> dict[str, Array]:
+    """The model's answer to one tensor, under the names that the manifest gives its outputs."""
+    loaded = session(name, model)
+    graph_names = [output.name for output in loaded.get_outputs()]
+    (asked,) = loaded.get_inputs()
+    answers = dict(zip(graph_names, loaded.run(None, {asked.name: tensor}), strict=True))
+    declared = entries(name)[model].get("outputs")
+    if declared is None:
+        return answers
+    return {output["name"]: answers[output.get("from", output["name"])] for output in declared}
+
+
+@pytest.mark.parametrize(("name", "file"), FILES)
+def test_files_are_those_of_the_record(name: str, file: str) -> None:
+    content = (EXAMPLES / name / file).read_bytes()
+    recorded = RECORD["examples"][name]["files"][file]
+    assert recorded == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def test_nothing_is_committed_beside_the_record() -> None:
+    models = {(f.parts[-3], f"models/{f.name}") for f in EXAMPLES.glob("*/models/*")}
+    assert models == set(MODELS)
+
+
+def test_record_names_the_locked_versions() -> None:
+    lock = (EXAMPLES / "requirements.txt").read_text().splitlines()
+    for package, recorded in RECORD["packages"].items():
+        assert f"{package}=={recorded} \\" in lock
+
+
+def test_models_were_made_for_the_onnxruntime_that_serves_them() -> None:
+    assert RECORD["packages"]["onnxruntime"] == version("onnxruntime")
+
+
+@pytest.mark.parametrize(("name", "file"), MODELS)
+def test_models_are_small(name: str, file: str) -> None:
+    assert (EXAMPLES / name / file).stat().st_size < LARGEST
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_manifests_pin_every_model(name: str) -> None:
+    sources = [entry["source"] for entry in entries(name).values()]
+    pinned = {source["uri"].removeprefix("file:"): source["sha256"] for source in sources}
+    files = RECORD["examples"][name]["files"]
+    assert pinned == {f: files[f]["sha256"] for f in files if f.endswith(".onnx")}
+
+
+@pytest.mark.parametrize(("name", "file"), MODELS)
+def test_graphs_have_the_declared_signature_and_free_rows(name: str, file: str) -> None:
+    model = Path(file).stem
+    loaded = session(name, model)
+    graph = {"inputs": loaded.get_inputs(), "outputs": loaded.get_outputs()}
+    for values in graph.values():
+        assert all(value.shape[0] == "rows" for value in values)
+        assert all(isinstance(length, int) for value in values for length in value.shape[1:])
+    for side, values in graph.items():
+        lengths = {value.name: value.shape[1:] for value in values}
+        for declared in entries(name)[model].get(side, []):
+            assert lengths[declared.get("from", declared["name"])] == declared["shape"]
+            assert len(declared.get("columns", [])) in (0, *declared["shape"])
+
+
+@pytest.mark.parametrize(("name", "file"), MODELS)
+def test_graphs_tell_nothing_but_the_model(name: str, file: str) -> None:
+    model = onnx.load(EXAMPLES / name / file)
+    assert model.graph.name == Path(file).stem
+    assert model.producer_name == "tiltyard-examples"
+    assert all(opset.version <= 17 for opset in model.opset_import)
+
+
+@pytest.mark.parametrize("model", ["bike-gb", "bike-rf"])
+def test_bike_models_err_as_little_as_recorded(model: str) -> None:
+    rows, bikers = held_out("bike-demand")
+    (declared,) = entries("bike-demand")[model]["inputs"]
+    features = np.array([[row[c] for c in declared["columns"]] for row in rows], np.float32)
+    answer = run("bike-demand", model, features)["bikers"]
+    assert answer.shape == (len(bikers), 1)
+    error = np.abs(answer[:, 0] - bikers).mean()
+    recorded = quality("bike-demand")
+    assert error == pytest.approx(recorded[model]["mean absolute error"], rel=1e-3)
+    assert error < recorded["always the mean"]["mean absolute error"] / 3
+
+
+def test_every_held_out_hour_has_a_rider() -> None:
+    rows, bikers = held_out("bike-demand")
+    assert len(rows) == len(bikers)
+    assert len({row["rider"] for row in rows}) > 800
+    assert all(row.keys() == rows[0].keys() for row in rows)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1800)
+def test_a_fresh_environment_makes_the_same_bytes(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    lock = EXAMPLES / "requirements.txt"
+    pip = f"{python} -m pip --disable-pip-version-check install --quiet --require-hashes -r {lock}"
+    subprocess.run(shlex.split(pip), check=True)
+    again = tmp_path / "examples"
+    shutil.copytree(EXAMPLES, again, ignore=shutil.ignore_patterns("*.onnx", "*.json"))
+    subprocess.run([python, again / "build.py"], check=True, env=_plain_environment())
+    for name, file in FILES:
+        assert (again / name / file).read_bytes() == (EXAMPLES / name / file).read_bytes(), file
+    for name in NAMES:
+        for text in ("pipeline.yaml", "README.md"):
+            assert (again / name / text).read_text() == (EXAMPLES / name / text).read_text()
+    made = json.loads((again / "build.json").read_text())
+    assert made["examples"] == RECORD["examples"]
+    assert made["packages"] == RECORD["packages"]
+
+
+def _plain_environment() -> dict[str, str]:
+    """This process's environment without what would reach into the other interpreter."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "COV_"))}
