@@ -27,7 +27,7 @@ PINNED = {
     "OPENBLAS_CORETYPE": "Haswell",
     "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
 }
-"""Sums in another order or with other instructions train another network."""
+"""Other instructions add in another order; training could carry the last bits into the files."""
 
 
 def main(names: list[str]) -> None:

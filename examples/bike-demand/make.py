@@ -75,7 +75,8 @@ def make(folder: Path) -> dict[str, Any]:
         artifacts.report_conversion(path, answer, regressor.predict(features[held_out]))
         error = float(np.abs(answer.ravel() - bikers[held_out]).mean())
         quality[name] = {"mean absolute error": error}
-    return {"data": artifacts.source(PACKAGE, MEMBER, table, len(hours)), "quality": quality}
+    package = f"{PACKAGE} {wheel_data.version(PACKAGE)}"
+    return {"data": artifacts.source(package, MEMBER, table, len(hours)), "quality": quality}
 
 
 def _record(hour: dict[str, str]) -> dict[str, int | float]:

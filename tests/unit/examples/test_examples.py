@@ -140,6 +140,52 @@ def test_every_held_out_hour_has_a_rider() -> None:
     assert all(row.keys() == rows[0].keys() for row in rows)
 
 
+@pytest.mark.parametrize("model", ["events-gb", "events-mlp", "events-logistic"])
+def test_event_models_find_the_recorded_anomalies(model: str) -> None:
+    rows, anomaly = held_out("rare-events")
+    readings = np.array([row["tensor"] for row in rows], np.float32)
+    score = run("rare-events", model, readings)["score"]
+    assert score.shape == (len(anomaly), 1)
+    alarm = score[:, 0] > 0.5
+    recorded = quality("rare-events")[model]
+    assert anomaly.sum() == recorded["anomalies"]
+    assert (alarm & (anomaly == 1)).sum() == pytest.approx(recorded["found"], abs=1)
+    assert (alarm & (anomaly == 0)).sum() == pytest.approx(recorded["false alarms"], abs=1)
+    assert recorded["found"] > 0.9 * recorded["anomalies"]
+
+
+@pytest.mark.parametrize("model", ["events-mlp", "events-logistic"])
+def test_challengers_are_as_close_to_the_champion_as_recorded(model: str) -> None:
+    manifest = yaml.safe_load((EXAMPLES / "rare-events" / "pipeline.yaml").read_text())
+    compare = manifest["spec"]["steps"][0]["shadow"]["compare"]
+    rows, _ = held_out("rare-events")
+    readings = np.array([row["tensor"] for row in rows], np.float32)
+    champion = run("rare-events", "events-gb", readings)[compare["output"]]
+    challenger = run("rare-events", model, readings)[compare["output"]]
+    close = np.abs(challenger - champion) <= compare["tolerance"]
+    recorded = quality("rare-events")[model]["close to the champion"]
+    assert close.mean() == pytest.approx(recorded, abs=1 / len(rows))
+
+
+def test_one_challenger_has_outputs_that_the_champion_has_not() -> None:
+    own = {output["name"] for output in entries("rare-events")["events-logistic"]["outputs"]}
+    champion = {output.name for output in session("rare-events", "events-gb").get_outputs()}
+    assert own - champion == {"log_odds"}
+
+
+def test_digits_are_read_as_well_as_recorded() -> None:
+    rows, digits = held_out("digits")
+    images = np.array([row["image"] for row in rows], np.float32)
+    answer = run("digits", "digits-best", run("digits", "digits-net", images)["logits"])
+    assert answer["digit"].dtype == np.int64
+    assert answer["digit"].shape == answer["confidence"].shape == (len(digits),)
+    assert ((answer["confidence"] > 0.1) & (answer["confidence"] <= 1)).all()
+    (recorded,) = quality("digits").values()
+    assert len(digits) == recorded["images"]
+    assert (answer["digit"] == digits).sum() == pytest.approx(recorded["right"], abs=1)
+    assert recorded["right"] > 0.95 * recorded["images"]
+
+
 @pytest.mark.full
 @pytest.mark.timeout(1800)
 def test_a_fresh_environment_makes_the_same_bytes(tmp_path: Path) -> None:
