@@ -34,9 +34,15 @@ class Contract(BaseModel):
     )
 
 
-def cel(*rules: tuple[str, str]) -> SchemaExtra:
-    """Validation rules of the API server for one object, as (expression, message) pairs."""
-    return {"x-kubernetes-validations": [{"rule": rule, "message": text} for rule, text in rules]}
+def cel(*rules: tuple[str, str] | tuple[str, str, str]) -> SchemaExtra:
+    """Validation rules of the API server for one value.
+
+    Args:
+        rules: expression, message and, where a field within is to blame, its path as `.name`.
+
+    """
+    words = ("rule", "message", "fieldPath")
+    return {"x-kubernetes-validations": [dict(zip(words, rule, strict=False)) for rule in rules]}
 
 
 def canonical(contract: Contract) -> bytes:

@@ -13,7 +13,8 @@ IDENTITY = uuid.uuid5(uuid.NAMESPACE_DNS, GROUP)
 """Namespace of every UUIDv5 that Tiltyard makes."""
 
 HASH_CHARACTERS = 10
-"""How much of a plan's hash goes into names: `NAME-plan-HASH10` fits in 63 for 47 + 6 + 10."""
+"""How much of a plan's hash goes into names: the longest that pods carry as a label,
+`NAME-r-HASH10` of a resolve Job, has 50 + 3 + 10 = 63 characters, the most there may be."""
 
 
 def local_uid(namespace: str, name: str) -> str:

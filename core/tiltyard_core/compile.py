@@ -1,6 +1,6 @@
 """Compiles a Pipeline and its resolved models into a plan and a routing table, or into faults."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from tiltyard_api.faults import Fault, InvalidManifest
 from tiltyard_api.names import default_salt
@@ -16,9 +16,9 @@ from tiltyard_api.quantities import seconds
 from tiltyard_api.resolved import ResolvedModel
 from tiltyard_api.routing import RoutingTable, ShadowRouting, SplitRouting, StepRouting
 from tiltyard_api.v1alpha1.pipeline import Pipeline
-from tiltyard_api.v1alpha1.steps import HashKey, Shadow, Split, Step
+from tiltyard_api.v1alpha1.steps import DEFAULT_BUDGET, HashKey, Shadow, Split, Step
 
-from tiltyard_core.signature import plan_model, signature_faults
+from tiltyard_core.signature import describe, plan_model, signature_faults
 from tiltyard_core.wiring import StepModel, Wiring, same_outputs
 
 
@@ -50,12 +50,12 @@ def compile_plan(pipeline: Pipeline, resolved: Mapping[str, ResolvedModel]) -> P
         beside = [StepModel(*models[name], where) for name, where in _beside(step, path)]
         inputs = tuple(wiring.connect(step, used + beside, path))
         wiring.faults += same_outputs(used)
-        wiring.faults += _compare_faults(step, used[0], path)
+        wiring.faults += _compare_faults(step, used[0], beside, path)
         wiring.outputs[step.name] = {tensor.name: tensor for tensor in used[0].plan.outputs}
         common = {"name": step.name, "inputs": inputs, "outputs": used[0].plan.outputs}
         steps.append(_plan_step(pipeline, step, common))
     if wiring.faults:
-        raise InvalidManifest(wiring.faults)
+        raise InvalidManifest(list(dict.fromkeys(wiring.faults)))
     return Plan(
         namespace=pipeline.metadata.namespace,
         pipeline=pipeline.metadata.name,
@@ -96,12 +96,22 @@ def _beside(step: Step, path: str) -> Iterator[tuple[str, str]]:
         yield challenger.model, f"{path}.shadow.challengers[{index}].model"
 
 
-def _compare_faults(step: Step, champion: StepModel, path: str) -> Iterator[Fault]:
+def _compare_faults(
+    step: Step, champion: StepModel, challengers: Sequence[StepModel], path: str
+) -> Iterator[Fault]:
     compare = step.shadow.compare if step.shadow else None
-    names = [tensor.name for tensor in champion.plan.outputs]
-    if compare and compare.output not in names:
-        there = ", ".join(names)
+    if compare is None:
+        return
+    if compare.output not in (tensor.name for tensor in champion.plan.outputs):
+        there = describe(champion.plan.outputs)
         yield Fault(f"{path}.shadow.compare.output", f"the champion gives {there}: compare one")
+        return
+    for challenger in challengers:
+        if compare.output not in (tensor.name for tensor in challenger.plan.outputs):
+            there = describe(challenger.plan.outputs)
+            message = f"gives {there}, compare wants {compare.output!r}"
+            remedy = "rename an output by outputs[].from, or remove compare"
+            yield Fault(challenger.path, f"{message}: {remedy}")
 
 
 def _plan_step(pipeline: Pipeline, step: Step, common: Mapping[str, object]) -> AnyPlanStep:
@@ -138,7 +148,7 @@ def _plan_shadow(shadow: Shadow, common: Mapping[str, object]) -> PlanShadow:
             "champion": shadow.champion,
             "challengers": [one.model for one in shadow.challengers],
             "respond": shadow.outputs == "respond",
-            "budget": seconds(shadow.budget),
+            "budget": seconds(shadow.budget or DEFAULT_BUDGET),
             "timeout": seconds(shadow.timeout),
             "compare_output": shadow.compare.output if shadow.compare else None,
             "tolerance": shadow.compare.tolerance if shadow.compare else 0,

@@ -2,7 +2,7 @@
 
 A draw is an integer n in [0, 2^64). With weights w1 ... wk, variant i is the first with
 n * (w1 + ... + wk) < 2^64 * (w1 + ... + wi). Weights count as the decimal numbers that they are
-written as, so that no rounding moves a boundary. The published vectors are in docs/draws.md.
+written as, so that no rounding moves a boundary. Vectors are published in docs/draws-vectors.json.
 """
 
 import hashlib

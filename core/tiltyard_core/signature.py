@@ -1,6 +1,7 @@
 """What goes into a model and what comes out, agreed between its manifest and its graph."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from tiltyard_api.base import canonical
 from tiltyard_api.faults import Fault
@@ -18,21 +19,20 @@ CONFIGURATION = {"framework", "inputs", "outputs", "batch", "threads", "timeout"
 def plan_model(entry: ModelEntry, resolved: ResolvedModel) -> PlanModel:
     """Pin a model. `signature_faults` must have found nothing."""
     single = runs_single(entry, resolved)
-    rows = has_row_dimension(resolved)
     configuration = entry.model_copy(
         update=dict.fromkeys(set(ModelEntry.model_fields) - CONFIGURATION)
     )
-    drop = 0 if single and not rows else 1
+    row = _row_of(entry, resolved)
     return PlanModel(
         name=entry.name,
         framework=entry.framework,
         digest=resolved.digest,
         size=resolved.size,
         version=model_version(entry.name, resolved.digest, canonical(configuration).decode()),
-        inputs=tuple(_tensors(entry.inputs, resolved.inputs, drop)),
-        outputs=tuple(_tensors(entry.outputs, resolved.outputs, 0 if single else 1)),
+        inputs=tuple(_tensors(entry.inputs, resolved.inputs, row.inputs)),
+        outputs=tuple(_tensors(entry.outputs, resolved.outputs, row.outputs)),
         batch=Batch.SINGLE if single else Batch.ROWS,
-        row_dimension=rows,
+        row_dimension=has_row_dimension(entry, resolved),
         threads=entry.threads,
         timeout=seconds(entry.timeout),
     )
@@ -44,20 +44,48 @@ def runs_single(entry: ModelEntry, resolved: ResolvedModel) -> bool:
     return entry.batch is Batch.SINGLE or 1 in first
 
 
-def has_row_dimension(resolved: ResolvedModel) -> bool:
-    """Whether every input of the graph has a first dimension that can hold one row."""
-    return all(tensor.shape and tensor.shape[0] in (1, ANY_LENGTH) for tensor in resolved.inputs)
+def has_row_dimension(entry: ModelEntry, resolved: ResolvedModel) -> bool:
+    """Whether every input of the graph has a first dimension that holds rows.
+
+    A graph that takes one image of any size, [-1, -1, 3], looks as if it did: a declared shape with
+    as many dimensions tells.
+    """
+    declared = {tensor.from_ or tensor.name: tensor.shape for tensor in entry.inputs or ()}
+    single = runs_single(entry, resolved)
+    return all(
+        tensor.shape
+        and tensor.shape[0] in (1, ANY_LENGTH)
+        and not (single and len(declared.get(tensor.name) or ()) == len(tensor.shape))
+        for tensor in resolved.inputs
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """How many dimensions of the graph's tensors come before those of one row."""
+
+    inputs: int
+    outputs: int
+
+
+def _row_of(entry: ModelEntry, resolved: ResolvedModel) -> _Row:
+    if not runs_single(entry, resolved):
+        return _Row(inputs=1, outputs=1)
+    return _Row(inputs=1 if has_row_dimension(entry, resolved) else 0, outputs=0)
 
 
 def signature_faults(entry: ModelEntry, resolved: ResolvedModel, path: str) -> Iterator[Fault]:
     """Everything that keeps a graph from being served under this entry."""
     single = runs_single(entry, resolved)
-    for direction, graph, declared in (
-        ("inputs", resolved.inputs, entry.inputs),
-        ("outputs", resolved.outputs, entry.outputs),
+    row = _row_of(entry, resolved)
+    for direction, graph, declared, drop in (
+        ("inputs", resolved.inputs, entry.inputs, row.inputs),
+        ("outputs", resolved.outputs, entry.outputs, row.outputs),
     ):
         where = f"{path}.{direction}"
-        yield from _declared_faults(graph, declared, where)
+        if not graph:
+            yield Fault(f"{path}.source", f"the graph has no {direction}: export it with some")
+        yield from _declared_faults(graph, declared, where, drop)
         wanted = {tensor.from_ or tensor.name for tensor in declared or ()}
         for tensor in graph:
             if declared is None or tensor.name in wanted:
@@ -68,7 +96,7 @@ def signature_faults(entry: ModelEntry, resolved: ResolvedModel, path: str) -> I
 
 def _unservable(tensor: GraphTensor, path: str, *, single: bool) -> Iterator[Fault]:
     """Tensors of the graph that no request can carry."""
-    if tensor.type not in set(TensorType):
+    if tensor.type not in _TYPES:
         remedy = "export plain tensors (scikit-learn: zipmap=False), or list the outputs to use"
         yield Fault(path, f"the graph's {tensor.name!r} is {tensor.type}, not a tensor: {remedy}")
     elif not single and not tensor.shape:
@@ -81,32 +109,46 @@ def _unservable(tensor: GraphTensor, path: str, *, single: bool) -> Iterator[Fau
 
 
 def _declared_faults(
-    graph: Sequence[GraphTensor], declared: Sequence[Tensor] | None, path: str
+    graph: Sequence[GraphTensor], declared: Sequence[Tensor] | None, path: str, drop: int
 ) -> Iterator[Fault]:
     """What the manifest says of a tensor and the graph denies."""
     by_name = {tensor.name: tensor for tensor in graph}
     names: set[str] = set()
+    taken: set[str] = set()
     for index, tensor in enumerate(declared or ()):
         where = f"{path}[{index}]"
-        source = by_name.get(tensor.from_ or tensor.name)
+        name = tensor.from_ or tensor.name
+        source = by_name.get(name)
         if tensor.name in names:
             yield Fault(f"{where}.name", f"{tensor.name!r} stands here twice: rename or remove one")
+        elif name in taken:
+            yield Fault(where, f"the graph's {name!r} stands here twice: remove one")
         names.add(tensor.name)
+        taken.add(name)
         if source is None:
-            known = ", ".join(by_name)
-            yield Fault(where, f"the graph has no such tensor (there: {known}): set `from`")
-        elif source.type != tensor.type:
-            yield Fault(f"{where}.type", f"the graph says {source.type}: change the type")
-        elif tensor.shape is not None and not _fits(tensor.shape, source.shape):
-            yield Fault(f"{where}.shape", f"the graph says {list(source.shape)}, rows included")
+            field = "from" if tensor.from_ else "name"
+            remedy = f"(there: {', '.join(by_name)}): set `from` to one of them"
+            yield Fault(f"{where}.{field}", f"the graph has no {name!r} {remedy}")
+        elif source.type in _TYPES:
+            yield from _disagreements(tensor, source, where, drop)
+
+
+_TYPES = set(TensorType)
+
+
+def _disagreements(tensor: Tensor, source: GraphTensor, path: str, drop: int) -> Iterator[Fault]:
+    if source.type != tensor.type:
+        yield Fault(f"{path}.type", f"is {tensor.type}, the graph says {source.type}: change it")
+    row = source.shape[drop:]
+    if tensor.shape is not None and not _fits(tensor.shape, row):
+        message = f"is {list(tensor.shape)}, the graph says {list(row)} for one row: change it"
+        yield Fault(f"{path}.shape", message)
 
 
 def _fits(declared: Sequence[int], graph: Sequence[int]) -> bool:
-    """Whether one row's declared shape agrees with the graph's, with or without its rows."""
-    return any(
-        len(declared) == len(lengths)
-        and all(a == b or ANY_LENGTH in (a, b) for a, b in zip(declared, lengths, strict=True))
-        for lengths in (graph[1:], graph)
+    """Whether a declared shape agrees with the graph's, both of one row."""
+    return len(declared) == len(graph) and all(
+        a == b or ANY_LENGTH in (a, b) for a, b in zip(declared, graph, strict=True)
     )
 
 
@@ -127,9 +169,12 @@ def _column_faults(entry: ModelEntry, resolved: ResolvedModel, path: str) -> Ite
         if tensor.columns is None or source is None:
             continue
         where = f"{path}.inputs[{index}].columns"
-        if len(source.shape) != 2 or source.shape[1] not in (len(tensor.columns), ANY_LENGTH):
+        if not _fits((len(tensor.columns),), source.shape[1:]):
             message = f"{len(tensor.columns)} columns make [rows, {len(tensor.columns)}]"
             yield Fault(where, f"{message}, the graph wants {list(source.shape)}: list them all")
+        elif tensor.shape and not _fits((len(tensor.columns),), tensor.shape):
+            message = f"{len(tensor.columns)} columns do not make the shape {list(tensor.shape)}"
+            yield Fault(where, f"{message}: remove the shape")
         if len(set(tensor.columns)) < len(tensor.columns):
             yield Fault(where, "a column stands here twice: remove one")
         if tensor.type is TensorType.STRING:
@@ -148,12 +193,12 @@ def _tensors(
     for wanted in declared:
         source = by_name[wanted.from_ or wanted.name]
         shape = source.shape[drop:]
-        if wanted.shape is not None and len(wanted.shape) == len(shape):
+        if isinstance(wanted, InputTensor) and wanted.columns:
+            shape = (len(wanted.columns),)
+        elif wanted.shape is not None:
             shape = tuple(
                 w if s == ANY_LENGTH else s for w, s in zip(wanted.shape, shape, strict=True)
             )
-        elif isinstance(wanted, InputTensor) and wanted.columns:
-            shape = (len(wanted.columns),)
         yield _plan_tensor(wanted.name, source, shape)
 
 

@@ -9,6 +9,8 @@ from tiltyard_api.base import Contract
 from tiltyard_api.quantities import Duration
 from tiltyard_api.tensors import TensorType
 
+SHA256_PATTERN = "^[0-9a-f]{64}$"
+URI_PATTERN = r"^file:.+$"
 NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 
 Label = Annotated[str, Field(pattern=NAME_PATTERN, max_length=40)]
@@ -33,10 +35,10 @@ class Batch(StrEnum):
 class Source(Contract):
     """Where a model's bytes come from."""
 
-    uri: str = Field(min_length=1, max_length=2048)
+    uri: str = Field(pattern=URI_PATTERN, max_length=2048)
     """`file:PATH` (relative to the manifest) or `file:///PATH`."""
 
-    sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$", max_length=64)
+    sha256: str | None = Field(default=None, pattern=SHA256_PATTERN, max_length=64)
     """Digest that the bytes must have; anything else is refused."""
 
 

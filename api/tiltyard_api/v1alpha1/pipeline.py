@@ -9,6 +9,7 @@ from tiltyard_api.quantities import Quantity
 from tiltyard_api.v1alpha1.models import NAME_PATTERN, ModelEntry
 from tiltyard_api.v1alpha1.steps import Step
 
+NAMESPACE_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 NAME_LENGTH = 50
 """Longest name of a Pipeline: every derived name then fits into 63 characters."""
 
@@ -19,8 +20,8 @@ class Metadata(Contract):
     model_config = ConfigDict(extra="ignore")
 
     name: str = Field(pattern=NAME_PATTERN, max_length=NAME_LENGTH)
-    namespace: str = "default"
-    uid: str | None = None
+    namespace: str = Field(default="default", pattern=NAMESPACE_PATTERN, max_length=63)
+    uid: str | None = Field(default=None, min_length=1, max_length=64)
 
 
 class Deployment(Contract):
@@ -52,6 +53,7 @@ class PipelineSpec(Contract):
             (
                 f"self.steps.all(s, {' && '.join(_MODELS_OF_STEPS)})",
                 "a step names a model that spec.models does not list: add it there",
+                ".steps",
             ),
         )
     )
@@ -75,15 +77,17 @@ class Pipeline(Contract):
             (
                 f"size(self.metadata.name) <= {NAME_LENGTH}",
                 f"the name of a Pipeline has at most {NAME_LENGTH} characters: shorten it",
+                ".metadata.name",
             ),
             (
-                "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+                f"self.metadata.name.matches('{NAME_PATTERN}')",
                 "the name of a Pipeline is lower-case letters, digits and '-', a letter first",
+                ".metadata.name",
             ),
         ),
     )
 
-    api_version: Literal["tiltyard.dev/v1alpha1"] = "tiltyard.dev/v1alpha1"
-    kind: Literal["Pipeline"] = "Pipeline"
+    api_version: Literal["tiltyard.dev/v1alpha1"]
+    kind: Literal["Pipeline"]
     metadata: Metadata
     spec: PipelineSpec

@@ -2,7 +2,8 @@
 
 The rules look at plain data, not at validated objects: so a manifest with a misspelt field still
 hears of its unknown model, and every fault is reported in one go. A value of the wrong type is
-passed over here; the schema names it.
+passed over here; the schema names it. An empty field (null) counts as absent, as the API server has
+it.
 """
 
 from collections import Counter
@@ -35,17 +36,17 @@ def broken_rules(document: Data) -> Iterator[Fault]:
 
 
 def _one_kind(step: Data, path: str) -> Iterator[Fault]:
-    kinds = [kind for kind in KINDS if kind in step]
+    kinds = [kind for kind in KINDS if step.get(kind) is not None]
     if len(kinds) > 1:
-        yield Fault(path, f"has {' and '.join(kinds)}: keep one, write a step for the other")
-    if not kinds and set(step) <= {"name", "inputs"}:
+        yield Fault(path, f"has {' and '.join(kinds)}: keep one, write a step for each other")
+    if not kinds and set(step) <= {"name", "inputs", *KINDS}:
         yield Fault(path, f"says nothing to do: add one of {', '.join(KINDS)}")
 
 
 def _known_models(step: Data, models: set[str], path: str) -> Iterator[Fault]:
     for where, name in _mentions(step, path):
-        if name not in models:
-            listed = ", ".join(sorted(models)) or "none"
+        if models and name not in models:
+            listed = ", ".join(sorted(models))
             yield Fault(where, f"no model {name!r} in spec.models (there: {listed}): add it")
 
 
@@ -67,28 +68,29 @@ def _mentions(step: Data, path: str) -> Iterator[tuple[str, str]]:
 def _split(split: Data, path: str) -> Iterator[Fault]:
     yield from _repeated(split, "variants", "model", path)
     variants = [variant for _, variant in _entries(split, "variants")]
-    weights = [w for v in variants if isinstance(w := v.get("weight"), int | float)]
-    if variants and len(weights) == len(variants) and sum(weights) == 0:
+    if variants and all(variant.get("weight") == 0 for variant in variants):
         yield Fault(f"{path}.variants", "all weights are 0: nothing could be served; raise one")
-    key = _mapping(split, "hashKey")
-    if "hashKey" in split and ("field" in key) == ("header" in key):
-        yield Fault(f"{path}.hashKey", "give exactly one of field and header: where the key is")
+    key = split.get("hashKey")
+    if isinstance(key, Mapping) and _present(key, "field") == _present(key, "header"):
+        remedy = "give exactly one of field and header: where the key comes from"
+        yield Fault(f"{path}.hashKey", remedy)
 
 
 def _shadow(shadow: Data, path: str) -> Iterator[Fault]:
     yield from _repeated(shadow, "challengers", "model", path)
     for index, challenger in _entries(shadow, "challengers"):
-        if "champion" in shadow and challenger.get("model") == shadow["champion"]:
+        if _present(shadow, "champion") and challenger.get("model") == shadow["champion"]:
             where = f"{path}.challengers[{index}].model"
             yield Fault(where, "is the champion, which cannot challenge itself: remove it")
-    if "budget" in shadow and shadow.get("outputs") != "respond":
-        yield Fault(f"{path}.budget", "only an answer that waits has one: add outputs: respond")
+    if _present(shadow, "budget") and shadow.get("outputs") != "respond":
+        remedy = "only an answer that waits has a budget: add outputs: respond"
+        yield Fault(f"{path}.budget", remedy)
 
 
 def _references(inputs: Data, earlier: set[str], path: str) -> Iterator[Fault]:
-    for name, reference in inputs.items():
-        step = str(reference).partition(".")[0]
-        if step != "request" and step not in earlier:
+    for name in inputs:
+        step, dot, _ = next(_texts(inputs, name), "").partition(".")
+        if dot and step != "request" and step not in earlier:
             known = ", ".join(sorted(earlier | {"request"}))
             yield Fault(f"{path}.{name}", f"no earlier step {step!r}: use one of {known}")
 
@@ -102,6 +104,10 @@ def _repeated(parent: Data, key: str, by: str, path: str) -> Iterator[Fault]:
             if seen[name] == 2:
                 where = f"{path}.{key}[{index}].{by}"
                 yield Fault(where, f"{name!r} stands here twice: rename or remove one")
+
+
+def _present(parent: Data, key: str) -> bool:
+    return parent.get(key) is not None
 
 
 def _mapping(parent: Data, key: str) -> Data:

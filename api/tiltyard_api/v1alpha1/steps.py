@@ -8,6 +8,7 @@ from tiltyard_api.base import Contract, cel
 from tiltyard_api.quantities import Duration
 from tiltyard_api.v1alpha1.models import Label, TensorName
 
+HEADER_PATTERN = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
 REFERENCE_PATTERN = r"^(request|[a-z]([-a-z0-9]*[a-z0-9])?)\..+$"
 
 Reference = Annotated[str, Field(pattern=REFERENCE_PATTERN, max_length=128)]
@@ -29,9 +30,7 @@ class HashKey(Contract):
     field: TensorName | None = None
     """Column of the records that holds the key."""
 
-    header: str | None = Field(
-        default=None, pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", max_length=64
-    )
+    header: str | None = Field(default=None, pattern=HEADER_PATTERN, max_length=64)
     """Request header that holds the key."""
 
     missing: Literal["random", "first", "reject"] = "random"
@@ -55,12 +54,14 @@ class Split(Contract):
     model_config = ConfigDict(
         json_schema_extra=cel(
             (
-                "self.variants.map(v, double(v.weight)).sum() > 0.0",
-                "the weights of a split must add up to more than 0: raise one of them",
+                "self.variants.exists(v, v.weight > 0.0)",
+                "all weights are 0: nothing could be served; raise one",
+                ".variants",
             ),
             (
                 "self.variants.all(v, self.variants.exists_one(w, w.model == v.model))",
                 "a split names each model once: remove the repeated variant",
+                ".variants",
             ),
         )
     )
@@ -97,10 +98,17 @@ class Shadow(Contract):
             (
                 "self.challengers.all(c, c.model != self.champion)",
                 "the champion cannot challenge itself: remove it from the challengers",
+                ".challengers",
             ),
             (
                 "self.challengers.all(c, self.challengers.exists_one(d, d.model == c.model))",
                 "a shadow names each challenger once: remove the repeated one",
+                ".challengers",
+            ),
+            (
+                "!has(self.budget) || self.outputs == 'respond'",
+                "only an answer that waits has a budget: add outputs: respond",
+                ".budget",
             ),
         )
     )
@@ -111,8 +119,8 @@ class Shadow(Contract):
     outputs: Literal["log", "respond"] = "log"
     """`respond`: the answer also carries `out_{model}.{field}` of every challenger."""
 
-    budget: Duration = "1s"
-    """How long an answer waits for challengers (`respond` only)."""
+    budget: Duration | None = None
+    """How long an answer waits for challengers (`respond` only); 1s where nothing is said."""
 
     timeout: Duration = "5s"
     """How long a challenger may run."""
@@ -120,6 +128,8 @@ class Shadow(Contract):
     compare: Compare | None = None
     """Counts matches of champion and challengers."""
 
+
+DEFAULT_BUDGET = "1s"
 
 KINDS = ("model", "split", "shadow")
 
@@ -132,6 +142,11 @@ class Step(Contract):
             (
                 f"[{', '.join(f'has(self.{kind})' for kind in KINDS)}].exists_one(kind, kind)",
                 f"a step has exactly one kind: one of {', '.join(KINDS)}",
+            ),
+            (
+                "self.name != 'request'",
+                "'request' means the request in inputs: rename the step",
+                ".name",
             ),
         )
     )
