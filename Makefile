@@ -41,14 +41,14 @@ check: dev-env ## format, lint, import contracts, types, generated files
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/python -m tiltyard_api.crd --check crds
+	$(BIN)/python tools/generate.py --check
 
 format: dev-env ## format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 generate: dev-env ## rewrite the generated files
-	$(BIN)/python -m tiltyard_api.crd crds
+	$(BIN)/python tools/generate.py
 
 bench: dev-env ## measure the engine beside its peers (see benchmarks/README.md)
 	$(BIN)/python benchmarks/run.py

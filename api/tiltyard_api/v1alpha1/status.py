@@ -1,0 +1,133 @@
+"""The status of a Pipeline: what the operator tells, and never input.
+
+Every field is optional, so that an older operator's status stays readable.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, ConfigDict, Field
+
+from tiltyard_api.base import BY_NAME, Contract
+from tiltyard_api.v1alpha1.models import Label
+
+Text = Annotated[str, Field(max_length=1024)]
+Hash = Annotated[str, Field(max_length=64)]
+
+
+class Reported(Contract):
+    """Base of what is reported: fields of newer operators are passed over."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class Condition(Reported):
+    """One fact about the Pipeline, as Kubernetes' own conditions spell it."""
+
+    type: str = Field(max_length=64)
+    status: Literal["True", "False", "Unknown"]
+    reason: str = Field(max_length=64)
+    message: str = Field(max_length=4096)
+    last_transition_time: AwareDatetime
+    observed_generation: int | None = None
+
+
+class VersionStatus(Reported):
+    """The versions that are wanted and that serve."""
+
+    desired: Hash | None = None
+    active: Hash | None = None
+    hash: Hash | None = None
+    """Hash of the plan that is wanted."""
+
+
+class RoutingStatus(Reported):
+    """Which routing table the pods were last seen to run."""
+
+    revision: int | None = None
+    hash: Hash | None = None
+    synced: str | None = Field(default=None, max_length=16)
+    """Pods on this revision of all that serve, as `3/3`."""
+
+    laggards: tuple[Text, ...] | None = Field(default=None, max_length=32)
+    """Pods that run another revision."""
+
+    observed_at: AwareDatetime | None = None
+
+
+class ModelStatus(Reported):
+    """What a model's artifact turned out to be."""
+
+    name: Label
+    digest: Hash | None = None
+    size: int | None = None
+    """Bytes of the artifact."""
+
+    version: Hash | None = None
+    framework: str | None = Field(default=None, max_length=16)
+
+
+class VariantStatus(Reported):
+    """How a variant, champion or challenger of a step fares."""
+
+    model: Label
+    weight: float | None = None
+    """Weight that the manifest wants."""
+
+    effective: float | None = None
+    """Share in force, 0 to 1."""
+
+    requests: int | None = None
+    error_share: float | None = None
+    p50: float | None = None
+    """Median latency in seconds."""
+
+    p99: float | None = None
+    """Latency in seconds that one request of a hundred exceeds."""
+
+
+class StepStatus(Reported):
+    """How a step fares."""
+
+    name: Label
+    kind: str | None = Field(default=None, max_length=16)
+    variants: tuple[VariantStatus, ...] | None = Field(default=None, max_length=16)
+
+
+class PipelineStatus(Reported):
+    """What the operator last saw."""
+
+    observed_generation: int = -1
+    """Generation of the spec that the status speaks of; -1 before the operator saw any."""
+
+    phase: (
+        Literal["Pending", "Loading", "Rolling", "Running", "Suspended", "Degraded", "Stalled"]
+        | None
+    ) = None
+    conditions: tuple[Condition, ...] | None = Field(
+        default=None,
+        max_length=16,
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["type"],
+        },
+    )
+    replicas: int | None = None
+    """Pods that there are."""
+
+    ready_replicas: int | None = None
+    """Pods that serve."""
+
+    selector: Text | None = None
+    """Label selector of the pods, for the scale subresource."""
+
+    version: VersionStatus | None = None
+    endpoint: Text | None = None
+    """URL inside the cluster that requests are posted to."""
+
+    routing: RoutingStatus | None = None
+    models: tuple[ModelStatus, ...] | None = Field(
+        default=None, max_length=32, json_schema_extra=BY_NAME
+    )
+    steps: tuple[StepStatus, ...] | None = Field(
+        default=None, max_length=16, json_schema_extra=BY_NAME
+    )

@@ -1,0 +1,73 @@
+"""Writes the generated files of the project, or checks that they are fresh.
+
+usage: python tools/generate.py [--check]
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tiltyard_api.crd import crd
+
+ROOT = Path(__file__).resolve().parent.parent
+HEADER = "# Generated from api/tiltyard_api by `make generate`. Do not edit.\n"
+
+
+def main() -> int:
+    """Write, or with --check compare; stale, missing and unknown files are named."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing, fail where stale")
+    parser.add_argument("--root", type=Path, default=ROOT, help="the project's folder")
+    options = parser.parse_args()
+    files = generated()
+    if options.check:
+        faults = differences(options.root, files)
+        for fault in faults:
+            print(fault, file=sys.stderr)
+        return 1 if faults else 0
+    for name, text in files.items():
+        path = options.root / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return 0
+
+
+def generated() -> dict[str, str]:
+    """Content of every generated file, by its path in the project."""
+    definition = crd()
+    return {f"crds/{definition['metadata']['name']}.yaml": HEADER + _yaml(definition)}
+
+
+def differences(root: Path, files: dict[str, str]) -> list[str]:
+    """What in the folders of generated files is not as it would be generated."""
+    folders = {(root / name).parent for name in files}
+    there = {
+        path.relative_to(root).as_posix()
+        for folder in folders
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    unknown = [f"{name}: not a generated file; remove it" for name in sorted(there - set(files))]
+    stale = [
+        f"{name}: stale or missing; run `make generate`"
+        for name, text in files.items()
+        if name not in there or (root / name).read_text(encoding="utf-8") != text
+    ]
+    return stale + unknown
+
+
+class _Dumper(yaml.SafeDumper):
+    """Plain YAML: nothing is written as an alias of what stands elsewhere."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ANN401, ARG002 - as the base says
+        return True
+
+
+def _yaml(document: dict[str, Any]) -> str:
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=100, allow_unicode=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
