@@ -1,0 +1,118 @@
+"""Cuts the bytes of a connection into requests. No input, no output, no clock."""
+
+import enum
+
+from tiltyard_engine.http.body import Body, body_of
+from tiltyard_engine.http.head import END_OF_HEAD, NO_HEAD, Head, HeadReader
+from tiltyard_engine.http.limits import Limits
+
+_EMPTY_LINE = b"\r\n"
+
+
+class Stage(enum.Enum):
+    """What the next byte belongs to."""
+
+    BETWEEN = enum.auto()  # the next request, of which nothing has come
+    HEAD = enum.auto()  # a head of which a part has come
+    BODY = enum.auto()  # a body
+    SHUT = enum.auto()  # nothing: no request is taken any more
+
+
+# Looking a member up in its class costs more than the comparison.
+BETWEEN, HEAD, BODY, SHUT = Stage
+
+
+class RequestReader:
+    """Holds what has come and is not yet a whole request.
+
+    Attributes:
+        stage: what the next byte belongs to.
+        steps: counts the stages entered, so that each can have its own deadline.
+        expecting: whether the client waits for `100 Continue`.
+
+    """
+
+    __slots__ = (
+        "_at",
+        "_body",
+        "_data",
+        "_head",
+        "_heads",
+        "_limits",
+        "expecting",
+        "stage",
+        "steps",
+    )
+
+    def __init__(self, heads: HeadReader, limits: Limits) -> None:
+        self._heads = heads
+        self._limits = limits
+        self._data = b""  # what has come, of which `_at` bytes are taken
+        self._at = 0
+        self._head = NO_HEAD
+        self._body: Body | None = None
+        self.stage = BETWEEN
+        self.steps = 0
+        self.expecting = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing has come that was not taken."""
+        return self.stage is BETWEEN and self._at >= len(self._data)
+
+    def feed(self, data: bytes) -> None:
+        """Add what has come."""
+        self._data = self._data[self._at :] + data
+        self._at = 0
+
+    def next(self) -> tuple[Head, bytes] | None:
+        """Take the next whole request, head and body; None while bytes are missing.
+
+        Raises:
+            Refusal: when what has come cannot become a request within the limits.
+
+        """
+        if self._body is None:
+            head = self._next_head()
+            if head is None:
+                return None
+            self._head = head
+            self._body = body_of(head.length, self._limits)
+            self._enter(BODY)
+            self.expecting = head.expects and self._at == len(self._data)
+        elif self._at < len(self._data):
+            self.expecting = False
+        self._at = self._body.take(self._data, self._at)
+        if not self._body.complete:
+            return None
+        whole = self._head, self._body.joined()
+        self._body = None
+        self.expecting = False
+        self._enter(BETWEEN)
+        return whole
+
+    def shut(self) -> None:
+        """Take nothing more."""
+        self.stage = SHUT
+        self._data = b""
+        self._body = None
+        self.expecting = False
+
+    def _next_head(self) -> Head | None:
+        data = self._data
+        while data.startswith(_EMPTY_LINE, self._at):  # RFC 9112, 2.2: left over by old clients
+            self._at += 2
+        start = self._at
+        end = data.find(END_OF_HEAD, start)
+        if end >= 0:
+            self._at = end + len(END_OF_HEAD)
+            return self._heads.read(data[start : self._at])
+        if start < len(data):
+            self._heads.check_beginning(data[start:])
+            if self.stage is BETWEEN:
+                self._enter(HEAD)
+        return None
+
+    def _enter(self, stage: Stage) -> None:
+        self.stage = stage
+        self.steps += 1
