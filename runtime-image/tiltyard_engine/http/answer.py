@@ -11,7 +11,6 @@ from tiltyard_engine.http.message import Response
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _PHRASE: Final = {status.value: status.phrase for status in HTTPStatus}
 _NEVER_A_BODY: Final = frozenset({204, 304})
-_WORTH_NO_COPY: Final = 64 * 1024  # from here on a second buffer in `writev` is cheaper
 
 
 class AnswerWriter:
@@ -33,26 +32,20 @@ class AnswerWriter:
             self._date = formatdate(second, usegmt=True)
             self._openings.clear()
 
-    def write(self, out: list[bytes], response: Response, head: Head, persistence: bytes) -> None:
-        """Append the bytes of an answer to the request with that head."""
+    def write(self, response: Response, head: Head, persistence: bytes) -> bytes:
+        """Give the bytes of an answer to the request with that head."""
         status = response.status
         opening = self._openings.get(status) or self._open(status)
         body = response.body
-        length = len(body)
         if status in _NEVER_A_BODY:
-            out.append(b"%b%b%b\r\n" % (opening, persistence, response.headers))
-        elif head.bodiless or length >= _WORTH_NO_COPY:
-            out.append(
-                b"%bContent-Length: %d\r\n%b%b\r\n"
-                % (opening, length, persistence, response.headers)
-            )
-            if not head.bodiless:
-                out.append(body)
-        else:
-            out.append(
-                b"%bContent-Length: %d\r\n%b%b\r\n%b"
-                % (opening, length, persistence, response.headers, body)
-            )
+            return b"%b%b%b\r\n" % (opening, persistence, response.headers)
+        return b"%bContent-Length: %d\r\n%b%b\r\n%b" % (
+            opening,
+            len(body),
+            persistence,
+            response.headers,
+            b"" if head.bodiless else body,
+        )
 
     def _open(self, status: int) -> bytes:
         line = f"HTTP/1.1 {status} {_PHRASE.get(status, '')}\r\nDate: {self._date}\r\n"

@@ -228,19 +228,13 @@ class Connection(asyncio.Protocol):
                 break
             head = owed.popleft().head
             last = not head.keep_alive or (service.draining and not owed and self._reader.idle)
-            service.writer.write(out, response, head, CLOSE if last else head.persistence)
+            out.append(service.writer.write(response, head, CLOSE if last else head.persistence))
         if out:
-            self._write(out)
+            self._transport.writelines(out)
         if last:
             self._finish()
         elif not owed:
             self._rest()
-
-    def _write(self, out: list[bytes]) -> None:
-        if len(out) == 1:
-            self._transport.write(out[0])
-        else:
-            self._transport.writelines(out)
 
     def _rest(self) -> None:
         """Nothing is owed: the next move is the client's."""

@@ -9,7 +9,7 @@ request to the next.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
@@ -21,6 +21,7 @@ from tiltyard_engine.http.refusals import (
     target_too_long,
     too_many_headers,
 )
+from tiltyard_engine.http.target import RequestLine, judge_line
 
 END_OF_HEAD: Final = b"\r\n\r\n"
 CHUNKED: Final = -1
@@ -29,19 +30,21 @@ CHUNKED: Final = -1
 KEEP_ALIVE: Final = b"Connection: keep-alive\r\n"
 CLOSE: Final = b"Connection: close\r\n"
 
-_REMEMBERED_HEADS: Final = 512
+_REMEMBERED: Final = 512
 _REMEMBERED_BYTES: Final = 2048  # a longer head is judged anew each time: 1 MiB of memory at most
 
 _LINE_WITHOUT_TARGET: Final = 32  # the longest method that llhttp knows, spaces and version
-_ABSOLUTE: Final = re.compile(rb"https?://[^/?#]+(?P<rest>.*)", re.IGNORECASE)
 _HOST: Final = re.compile(rb"[A-Za-z0-9._~%!$&'()*+,;=:\[\]-]*")
 _BARE_LINE_END: Final = re.compile(rb"(?<!\r)\n|\r(?=[^\n])")
 _PADDING: Final = b" \t"
+_DIGITS: Final = 20  # more is an attack on whoever converts them
+
+_Judged = TypeVar("_Judged")
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Head:
-    """What a request says before its body.
+    """What a request says before its body. Shared between requests, and not to be changed.
 
     Attributes:
         length: bytes of the body, or `CHUNKED`.
@@ -76,10 +79,13 @@ class _Parts:
 
     __slots__ = ("complete", "headers", "hosts", "target")
 
+    on_message_begin = on_message_complete = on_body = None  # found at once, and not wanted
+    on_chunk_header = on_chunk_complete = on_status = None
+
     def __init__(self) -> None:
         self.target = b""
         self.headers: dict[bytes, bytes] = {}
-        self.hosts = 0
+        self.hosts = 1
         self.complete = False
 
     def on_url(self, target: bytes) -> None:
@@ -88,9 +94,8 @@ class _Parts:
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
         value = value.rstrip(_PADDING)  # llhttp strips in front only
-        if name == b"host":
-            self.hosts += 1
         if name in self.headers:
+            self.hosts += name == b"host"
             value = self.headers[name] + b", " + value
         self.headers[name] = value
 
@@ -98,18 +103,33 @@ class _Parts:
         self.complete = True
 
 
+class _Memory(dict[bytes, _Judged], Generic[_Judged]):
+    """Verdicts on recent bytes; forgets all of them when it is full, which is cheap and enough."""
+
+    __slots__ = ()
+
+    def keep(self, key: bytes, verdict: _Judged) -> None:
+        """Remember one verdict."""
+        if len(key) <= _REMEMBERED_BYTES:
+            if len(self) >= _REMEMBERED:
+                self.clear()
+            self[key] = verdict
+
+
 class HeadReader:
     """Turns whole heads into `Head`, within limits.
 
     Clients on keep-alive send the same head again and again, so the verdict on recent ones is
-    remembered by their exact bytes: parsing happens once, not once per request.
+    remembered by their exact bytes: parsing happens once, not once per request. Heads that carry
+    an id of their own are new each time; their first line is not.
     """
 
-    __slots__ = ("_limits", "known")
+    __slots__ = ("_limits", "_lines", "known")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self.known: dict[bytes, Head] = {}
+        self._lines: _Memory[RequestLine] = _Memory()
+        self.known: _Memory[Head] = _Memory()
 
     def read(self, block: bytes) -> Head:
         """Judge one head, from its first byte to the empty line that ends it.
@@ -121,11 +141,8 @@ class HeadReader:
         head = self.known.get(block)
         if head is None:
             self._check_size(block)
-            head = _judge(block, self._limits)
-            if len(block) <= _REMEMBERED_BYTES:
-                if len(self.known) >= _REMEMBERED_HEADS:
-                    self.known.clear()
-                self.known[block] = head
+            head = self._judge(block)
+            self.known.keep(block, head)
         return head
 
     def check_beginning(self, block: bytes) -> None:
@@ -136,38 +153,43 @@ class HeadReader:
 
     def _check_size(self, block: bytes) -> None:
         limits = self._limits
-        line_end = block.find(b"\r\n")
-        if (len(block) if line_end < 0 else line_end) > limits.max_uri + _LINE_WITHOUT_TARGET:
-            raise target_too_long(limits)
+        if len(block) > limits.max_uri:
+            line_end = block.find(b"\r\n")
+            length = len(block) if line_end < 0 else line_end
+            if length > limits.max_uri + _LINE_WITHOUT_TARGET:
+                raise target_too_long(limits)
         if len(block) > limits.max_header_bytes:
             raise head_too_large(limits)
         if block.count(b"\r\n") - 2 > limits.max_header_count:
             raise too_many_headers(limits)
 
-
-def _judge(block: bytes, limits: Limits) -> Head:
-    parts, method = _parse(block)
-    if len(parts.target) > limits.max_uri:
-        raise target_too_long(limits)
-    is_1_1 = _check_request_line(block, method, parts.target)
-    _check_host(parts, is_1_1=is_1_1)
-    path, query = _split_target(method, parts.target)
-    length = _body_length(parts.headers, limits, is_1_1=is_1_1)
-    encoding = parts.headers.get(b"content-encoding", b"").lower()
-    keep_alive = _keeps_alive(parts.headers, is_1_1=is_1_1)
-    return Head(
-        method.decode("ascii"),
-        path,
-        query,
-        parts.headers,
-        length=length,
-        plain_length=-1 if encoding else length,
-        encoding=encoding,
-        expects=is_1_1 and parts.headers.get(b"expect", b"").lower() == b"100-continue",
-        keep_alive=keep_alive,
-        persistence=b"" if keep_alive and is_1_1 else KEEP_ALIVE if keep_alive else CLOSE,
-        bodiless=method == b"HEAD",
-    )
+    def _judge(self, block: bytes) -> Head:
+        parts, method = _parse(block)
+        if len(parts.target) > self._limits.max_uri:
+            raise target_too_long(self._limits)
+        text = block[: block.index(b"\r\n")]
+        line = self._lines.get(text)
+        if line is None:
+            line = judge_line(text, method, parts.target)
+            self._lines.keep(text, line)
+        headers = parts.headers
+        _check_host(parts, line)
+        length = _body_length(headers, line, self._limits)
+        encoding = headers[b"content-encoding"].lower() if b"content-encoding" in headers else b""
+        keep_alive = _keeps_alive(headers, line)
+        return Head(
+            line.method,
+            line.path,
+            line.query,
+            headers,
+            length,
+            -1 if encoding else length,
+            encoding,
+            _expects(headers, line),
+            keep_alive,
+            b"" if keep_alive and line.is_1_1 else KEEP_ALIVE if keep_alive else CLOSE,
+            line.method == "HEAD",
+        )
 
 
 def _parse(block: bytes) -> tuple[_Parts, bytes]:
@@ -184,55 +206,41 @@ def _parse(block: bytes) -> tuple[_Parts, bytes]:
     return parts, parser.get_method()
 
 
-def _check_request_line(block: bytes, method: bytes, target: bytes) -> bool:
-    """Say whether the version is 1.1, having refused everything but 1.0 and single spaces."""
-    if method == b"CONNECT":
-        raise malformed("CONNECT is for proxies and this is none; use POST")
-    line = block[: block.index(b"\r\n")]
-    for version, is_1_1 in ((b"1.1", True), (b"1.0", False)):
-        if line == b"%b %b HTTP/%b" % (method, target, version):
-            return is_1_1
-    raise malformed("the request line is not 'METHOD target HTTP/1.1'")
-
-
-def _check_host(parts: _Parts, *, is_1_1: bool) -> None:
-    if parts.hosts > 1:
+def _check_host(parts: _Parts, line: RequestLine) -> None:
+    host = parts.headers.get(b"host")
+    if host is None:
+        if line.is_1_1:
+            raise malformed("the request has no Host header; HTTP/1.1 needs one")
+    elif parts.hosts > 1:
         raise malformed("the request has more than one Host header; send one")
-    if is_1_1 and not parts.hosts:
-        raise malformed("the request has no Host header; HTTP/1.1 needs one")
-    if not _HOST.fullmatch(parts.headers.get(b"host", b"")):
+    elif not _HOST.fullmatch(host):
         raise malformed("the Host header is not a host name and port")
 
 
-def _split_target(method: bytes, target: bytes) -> tuple[str, str]:
-    if absolute := _ABSOLUTE.fullmatch(target):
-        target = absolute["rest"]
-        if not target.startswith(b"/"):
-            target = b"/" + target
-    elif not target.startswith(b"/") and (method, target) != (b"OPTIONS", b"*"):
-        raise malformed("the request's target is neither a path nor an http address")
-    path, _, query = target.decode("ascii").partition("?")
-    return path, query
-
-
-def _body_length(headers: dict[bytes, bytes], limits: Limits, *, is_1_1: bool) -> int:
-    coding = headers.get(b"transfer-encoding")
+def _body_length(headers: dict[bytes, bytes], line: RequestLine, limits: Limits) -> int:
     length = headers.get(b"content-length")
-    if coding is not None:
+    if b"transfer-encoding" in headers:
         if length is not None:
             raise malformed("the request has both Content-Length and Transfer-Encoding; send one")
-        if not is_1_1 or coding.lower() != b"chunked":
+        if not line.is_1_1 or headers[b"transfer-encoding"].lower() != b"chunked":
             raise malformed("the only Transfer-Encoding is 'chunked', with HTTP/1.1")
         return CHUNKED
     if length is None:
         return 0
-    if not length.isdigit():
-        raise malformed("Content-Length is not a number")
+    if not length.isdigit() or len(length) > _DIGITS:
+        raise malformed(f"Content-Length is not a number of at most {_DIGITS} digits")
     if int(length) > limits.max_body:
         raise body_too_large(limits)
     return int(length)
 
 
-def _keeps_alive(headers: dict[bytes, bytes], *, is_1_1: bool) -> bool:
-    options = [option.strip() for option in headers.get(b"connection", b"").lower().split(b",")]
-    return b"close" not in options and (is_1_1 or b"keep-alive" in options)
+def _keeps_alive(headers: dict[bytes, bytes], line: RequestLine) -> bool:
+    connection = headers.get(b"connection")
+    if connection is None:
+        return line.is_1_1
+    options = [option.strip(_PADDING) for option in connection.lower().split(b",")]
+    return b"close" not in options and (line.is_1_1 or b"keep-alive" in options)
+
+
+def _expects(headers: dict[bytes, bytes], line: RequestLine) -> bool:
+    return b"expect" in headers and line.is_1_1 and headers[b"expect"].lower() == b"100-continue"

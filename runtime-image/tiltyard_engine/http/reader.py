@@ -76,20 +76,26 @@ class RequestReader:
             head = self._next_head()
             if head is None:
                 return None
+            start = self._at
+            if 0 <= head.length <= len(self._data) - start:
+                self._at = start + head.length
+                self._enter(BETWEEN)
+                return head, self._data[start : self._at]
             self._head = head
             self._body = body_of(head.length, self._limits)
             self._enter(BODY)
-            self.expecting = head.expects and self._at == len(self._data)
-        elif self._at < len(self._data):
+            self.expecting = head.expects and start == len(self._data)
+        return self._next_piece(self._body)
+
+    def _next_piece(self, body: Body) -> tuple[Head, bytes] | None:
+        if self._at < len(self._data):
             self.expecting = False
-        self._at = self._body.take(self._data, self._at)
-        if not self._body.complete:
+            self._at = body.take(self._data, self._at)
+        if not body.complete:
             return None
-        whole = self._head, self._body.joined()
         self._body = None
-        self.expecting = False
         self._enter(BETWEEN)
-        return whole
+        return self._head, body.joined()
 
     def shut(self) -> None:
         """Take nothing more."""

@@ -1,7 +1,6 @@
 """What the server itself refuses, in words: what is wrong, the limit, and the remedy."""
 
 from tiltyard_api.reasons import Reason
-
 from tiltyard_engine.errors import Refusal
 from tiltyard_engine.http.limits import Limits
 

@@ -1,0 +1,26 @@
+"""`python -m tiltyard_engine --plan FILE --routing FILE --artifacts DIR`: serve a Pipeline."""
+
+import os
+
+# Before numpy is imported: its linear algebra is never used, its threads would only cost memory.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import sys
+
+from tiltyard_engine.load import LoadError
+from tiltyard_engine.settings import parse
+from tiltyard_engine.supervisor import Supervisor
+
+
+def main() -> int:
+    """Start; returns the exit code."""
+    settings = parse(sys.argv[1:])
+    try:
+        return Supervisor(settings).run()
+    except (LoadError, OSError) as error:
+        sys.stderr.write(f"tiltyard_engine: {error}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

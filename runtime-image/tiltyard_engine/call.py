@@ -1,0 +1,111 @@
+"""One request on its way through the steps of a Pipeline."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from tiltyard_api.reasons import Reason
+from tiltyard_engine.columns import Columns
+from tiltyard_engine.errors import Refusal
+
+
+@dataclass(slots=True)
+class Served:
+    """Which variants a routing step sent the rows of a call to."""
+
+    variants: list[str]
+    """One entry a part; a batch that was not divided is one part."""
+
+    rows: list[list[int]] | None = None
+    """Rows of each part; None: one part with all of them."""
+
+    counted: bool = True
+    """False keeps the call out of the statistics: pinned, or without its hash key."""
+
+
+class Run(NamedTuple):
+    """One model's part in a call, as the metrics count it."""
+
+    step: str
+    variant: str
+    rows: int
+    seconds: float
+    reason: Reason | None
+    """Why the model gave nothing, if it did not."""
+
+    nonfinite: int
+
+
+@dataclass(slots=True)
+class Mirror:
+    """What a challenger is to be given once the caller has its answer."""
+
+    step: str
+    challenger: str
+    inputs: Columns
+    outputs: Columns
+    """The champion's, to compare with."""
+
+    rows: int
+
+
+@dataclass(slots=True)
+class Call:
+    """A decoded request and, step by step, what became of it.
+
+    Transport and wire format are gone: what is left are tensors, keys and names.
+    """
+
+    rows: int
+    tensors: Columns
+    """The request's tensors by their key in the plan."""
+
+    fields: Mapping[str, list[object]]
+    """Columns that hold hash keys, one value a row; absent where the request has none."""
+
+    headers: Mapping[bytes, bytes]
+    identity: str | None = None
+    """The client's own id, which draws where no hash key does."""
+
+    pins: Mapping[str, str] = field(default_factory=dict)
+    """Variants that the request asks for, by step."""
+
+    inference_id: str = ""
+    parsed: int = 0
+    """Nanoseconds that decoding took."""
+
+    outputs: dict[str, Columns] = field(default_factory=dict)
+    """Outputs of each step."""
+
+    beside: dict[str, dict[str, Columns | None]] = field(default_factory=dict)
+    """Outputs of challengers that answer, by step and model; None: it gave nothing in time."""
+
+    served: dict[str, Served] = field(default_factory=dict)
+    mirrors: list[Mirror] = field(default_factory=list)
+    offers: list[tuple[str, str, bool]] = field(default_factory=list)
+    """Step, challenger and whether its lane took it, of challengers that answer."""
+
+    elapsed: list[int] = field(default_factory=list)
+    """Nanoseconds of each step."""
+
+    compared: list[tuple[str, str, int, int]] = field(default_factory=list)
+    """Step, challenger, rows that match the champion's and rows that do not."""
+
+    runs: list[Run] = field(default_factory=list)
+    missing_keys: list[str] = field(default_factory=list)
+    """Steps whose hash key the request lacked."""
+
+    refusal: Refusal | None = None
+
+    def refuse(self, refusal: Refusal, step: str) -> None:
+        """End the call: what a model could not do is told with the step's name in front."""
+        if self.refusal is None:
+            refusal.message = f"step {step!r}: {refusal.message}"
+            self.refusal = refusal
+
+    def inputs_of(self, sources: Mapping[str, tuple[str | None, str]]) -> Columns:
+        """Inputs of a step, by name."""
+        return {
+            name: self.tensors[key] if step is None else self.outputs[step][key]
+            for name, (step, key) in sources.items()
+        }

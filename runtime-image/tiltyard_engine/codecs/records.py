@@ -1,0 +1,158 @@
+"""Reads pandas-style records: a JSON list of objects, one a row.
+
+The usual body takes the short path: a decoder generated from the plan checks types, bounds and
+keys while it parses. Whatever that decoder refuses is read again slowly by `careful`, which either
+finds it legitimate (a null, an unknown column, rows of different length) or says what is wrong.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+
+from tiltyard_api.plan import Plan, PlanSplit, RequestTensor
+from tiltyard_api.tensors import ANY_LENGTH, TensorType
+from tiltyard_engine.codecs.careful import CarefulReader
+from tiltyard_engine.columns import DTYPES, Column, Columns, bounds
+
+KeyValue = str | int | float
+"""What a hash key may be on the short path; anything else takes the slow one."""
+
+
+def leaf_type(tensor_type: TensorType) -> Any:  # noqa: ANN401 - a type that is made here
+    """What msgspec must find for one element, with the bounds of its type."""
+    dtype = DTYPES[tensor_type]
+    if tensor_type is TensorType.STRING:
+        return str
+    if tensor_type is TensorType.BOOL:
+        return bool
+    low, high = bounds(tensor_type)
+    if dtype.kind == "f":
+        return Annotated[float, msgspec.Meta(ge=low, le=high)]
+    # msgspec's bounds end at 2^63: the slow path takes what is above.
+    return Annotated[int, msgspec.Meta(ge=int(low), le=min(int(high), 2**63 - 1))]
+
+
+def is_scalar(tensor: RequestTensor) -> bool:
+    """Whether a record holds a plain value for it."""
+    return tensor.stacked or tensor.shape in ((), (1,))
+
+
+class Decoded(msgspec.Struct):
+    """A body as tensors and hash keys."""
+
+    rows: int
+    tensors: Columns
+    fields: dict[str, list[object]]
+
+
+class RecordsReader:
+    """Decodes the records of one plan."""
+
+    def __init__(self, plan: Plan, max_rows: int, max_depth: int) -> None:
+        keys = [s.hash_key.field for s in plan.steps if isinstance(s, PlanSplit) and s.hash_key]
+        self._fields = tuple(dict.fromkeys(key for key in keys if key))
+        self._max_rows = max_rows
+        names, row_type = _row_struct(plan.request, self._fields)
+        self._decoder = msgspec.json.Decoder(list[row_type])  # type: ignore[valid-type]  # made here
+        self._quotes = 2 * len(names)
+        self._texts = [n for t in plan.request if t.type is TensorType.STRING for n in t.columns]
+        self._columns = [(t, _getter(t, names)) for t in plan.request]
+        self._keys = [(field, attrgetter(names[field])) for field in self._fields]
+        self._careful = CarefulReader(plan.request, self._fields, max_rows, max_depth)
+
+    def read(self, body: bytes) -> Decoded:
+        """Decode a body.
+
+        Raises:
+            Refusal: with the reason, the column and the row.
+
+        """
+        try:
+            rows = self._decoder.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self._careful_read(body)
+        count = len(rows)
+        if not count or count > self._max_rows or self._texts:
+            return self._careful_read(body)
+        fields = {field: [get(row) for row in rows] for field, get in self._keys}
+        texts = 0
+        for values in fields.values():
+            if values[0] is msgspec.UNSET or values[-1] is msgspec.UNSET:
+                return self._careful_read(body)
+            texts += sum(1 for value in values if type(value) is str)
+        if body.count(b'"') != count * self._quotes + 2 * texts:
+            return self._careful_read(body)  # a key stands twice, or a text holds a quote
+        tensors: Columns = {}
+        for tensor, get in self._columns:
+            column = get(rows)
+            if column is None:
+                return self._careful_read(body)
+            tensors[tensor.key] = column
+        return Decoded(count, tensors, fields)
+
+    def _careful_read(self, body: bytes) -> Decoded:
+        rows, tensors, fields = self._careful.read(body)
+        return Decoded(rows, tensors, fields)
+
+
+def _row_struct(
+    tensors: Sequence[RequestTensor], fields: Sequence[str]
+) -> tuple[dict[str, str], type[msgspec.Struct]]:
+    """A struct for one row, and the attribute that holds each column."""
+    types: dict[str, Any] = {}
+    for tensor in tensors:
+        leaf: Any = leaf_type(tensor.type)
+        if not is_scalar(tensor):
+            for _ in tensor.shape:
+                leaf = list[leaf]
+        types.update(dict.fromkeys(tensor.columns, leaf))
+    names = {column: f"c{index}" for index, column in enumerate(types)}
+    members: list[Any] = [(names[column], leaf) for column, leaf in types.items()]
+    for field in fields:
+        if field not in names:
+            names[field] = f"k{len(names)}"
+            members.append((names[field], KeyValue | msgspec.UnsetType, msgspec.UNSET))
+    rename = {attribute: column for column, attribute in names.items()}
+    row_type = msgspec.defstruct("Row", members, rename=rename, forbid_unknown_fields=True)
+    return names, row_type
+
+
+def _getter(
+    tensor: RequestTensor, names: Mapping[str, str]
+) -> Callable[[Sequence[msgspec.Struct]], Column | None]:
+    """Function from rows to a tensor; None where the rows need a closer look."""
+    dtype = DTYPES[tensor.type]
+    get = attrgetter(*(names[column] for column in tensor.columns))
+    lengths = tensor.shape
+    open_lengths = ANY_LENGTH in lengths
+    if is_scalar(tensor):
+        one_wide = len(tensor.columns) == 1 and lengths != ()
+        return _scalars(get, dtype, one_wide=one_wide)
+
+    def nested(rows: Sequence[msgspec.Struct]) -> Column | None:
+        try:
+            array = np.array([get(row) for row in rows], dtype)
+        except ValueError:  # lists of different lengths
+            return None
+        if array.shape[1:] == lengths or (open_lengths and _agrees(array.shape[1:], lengths)):
+            return array
+        return None
+
+    return nested
+
+
+def _scalars(
+    get: Callable[[Any], Any], dtype: np.dtype[Any], *, one_wide: bool
+) -> Callable[[Sequence[msgspec.Struct]], Column]:
+    if one_wide:
+        return lambda rows: np.array([[get(row)] for row in rows], dtype)
+    return lambda rows: np.array([get(row) for row in rows], dtype)
+
+
+def _agrees(shape: Sequence[int], lengths: Sequence[int]) -> bool:
+    return len(shape) == len(lengths) and all(
+        want in (ANY_LENGTH, have) for have, want in zip(shape, lengths, strict=True)
+    )

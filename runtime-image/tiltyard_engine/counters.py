@@ -1,0 +1,130 @@
+"""Counters in a memory-mapped file: a killed process loses none, a restarted one goes on.
+
+Each worker has a block of unsigned 64-bit numbers of its own, laid out by the plan alone, so that
+nothing is locked. Each number has one writing thread. Readers add the blocks up.
+"""
+
+import hashlib
+import mmap
+import os
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+WORD = 8
+PAGE = mmap.PAGESIZE
+
+BUCKETS = (
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025,
+    0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+)  # fmt: skip
+"""Upper bounds of the histograms, in seconds: from an inline call to the longest timeouts."""
+
+_SLOTS = len(BUCKETS) + 2
+"""A histogram: one count a bucket, one above all, and the sum in nanoseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One time series: a metric with its label values."""
+
+    metric: str
+    labels: tuple[str, ...] = ()
+    histogram: bool = False
+
+    @property
+    def words(self) -> int:
+        """Numbers that it takes."""
+        return _SLOTS if self.histogram else 1
+
+
+@dataclass(frozen=True, slots=True)
+class HistogramValue:
+    """A histogram as read: counts up to each bound, cumulative, and the sum in seconds."""
+
+    cumulative: tuple[int, ...]
+    sum: float
+
+
+class Layout:
+    """Where each series lies in a block."""
+
+    def __init__(self, series: Sequence[Series]) -> None:
+        self.offsets: dict[Series, int] = {}
+        position = 0
+        for one in series:
+            self.offsets[one] = position
+            position += one.words
+        self.words = position
+        self.identity = hashlib.sha256(repr((series, BUCKETS)).encode()).digest()
+
+    def __iter__(self) -> Iterator[Series]:
+        """Every series, in order."""
+        return iter(self.offsets)
+
+
+class Block:
+    """The numbers of one worker."""
+
+    def __init__(self, layout: Layout, words: memoryview) -> None:
+        self.words = words
+        self._offsets = layout.offsets
+
+    def offset(self, metric: str, *labels: str, histogram: bool = False) -> int:
+        """Place of a series; look it up once, then count with `words[offset] += 1`."""
+        return self._offsets[Series(metric, labels, histogram)]
+
+    def observe(self, offset: int, seconds: float) -> None:
+        """Add one observation to the histogram at an offset."""
+        words = self.words
+        words[offset + bisect_left(BUCKETS, seconds)] += 1
+        words[offset + _SLOTS - 1] += int(seconds * 1e9)
+
+    def read(self, series: Series) -> int:
+        """Value of a counter or gauge."""
+        return int(self.words[self._offsets[series]])
+
+    def read_histogram(self, series: Series) -> HistogramValue:
+        """Value of a histogram."""
+        start = self._offsets[series]
+        counts = self.words[start : start + _SLOTS - 1].tolist()
+        cumulative = tuple(sum(counts[: index + 1]) for index in range(len(counts)))
+        return HistogramValue(cumulative, self.words[start + _SLOTS - 1] / 1e9)
+
+
+class CounterFile:
+    """The blocks of all workers of an engine, in one file."""
+
+    def __init__(self, path: Path, layout: Layout, workers: int) -> None:
+        """Open the file, or begin a new one where it is of another plan or worker count."""
+        self.layout = layout
+        block = -(-layout.words * WORD // PAGE) * PAGE
+        identity = hashlib.sha256(layout.identity + workers.to_bytes(4, "big")).digest()
+        size = PAGE + block * workers
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            same = os.fstat(handle).st_size == size and os.pread(handle, 32, 0) == identity
+            if not same:
+                os.ftruncate(handle, 0)
+                os.ftruncate(handle, size)
+                os.pwrite(handle, identity, 0)
+            self._map = mmap.mmap(handle, size)
+        finally:
+            os.close(handle)
+        words = memoryview(self._map).cast("Q")
+        step, first = block // WORD, PAGE // WORD
+        self.blocks = [
+            Block(layout, words[first + step * n : first + step * n + layout.words])
+            for n in range(workers)
+        ]
+
+    def total(self, series: Series) -> int:
+        """Sum of a counter over all workers."""
+        return sum(block.read(series) for block in self.blocks)
+
+    def total_histogram(self, series: Series) -> HistogramValue:
+        """A histogram summed over all workers."""
+        each = [block.read_histogram(series) for block in self.blocks]
+        cumulative = tuple(map(sum, zip(*(one.cumulative for one in each), strict=True)))
+        return HistogramValue(cumulative, sum(one.sum for one in each))

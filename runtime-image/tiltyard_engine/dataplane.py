@@ -1,0 +1,154 @@
+"""Runs calls through the steps of a Pipeline. Knows no transport and no wire format.
+
+`Dataplane.run` is a plain function of plan, routing table, clock, chance and calls: HTTP, tests
+and benchmarks call the same thing.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+
+from tiltyard_api.plan import Plan, PlanModelStep, PlanShadow, PlanSplit
+from tiltyard_api.reasons import Reason
+from tiltyard_api.routing import RoutingTable, SplitRouting
+from tiltyard_engine.call import Call
+from tiltyard_engine.errors import Refusal
+from tiltyard_engine.metrics import variants_of
+from tiltyard_engine.sessions import Session
+from tiltyard_engine.steps import Lanes, build
+from tiltyard_engine.steps.base import Context
+
+INLINE_SECONDS = 200e-6
+"""Under it a model runs in the event loop: handing a call to a thread costs some 100 us."""
+
+DEAR_SECONDS = 1.0
+"""What a call that waits for others counts as."""
+
+
+class RoutingRefused(Exception):  # noqa: N818 - the field's word
+    """A routing table that does not fit what runs; `reason` is its metric label."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Dataplane:
+    """A loaded Pipeline."""
+
+    def __init__(
+        self, plan: Plan, table: RoutingTable, sessions: Mapping[str, Session], lanes: Lanes
+    ) -> None:
+        self.plan = plan
+        self.routing = table
+        self.steps = [build(step, sessions, lanes) for step in plan.steps]
+        self.routing_steps = [
+            step.name for step in plan.steps if not isinstance(step, PlanModelStep)
+        ]
+        self.waits = any(isinstance(step, PlanShadow) and step.respond for step in plan.steps)
+        """Whether calls wait for challengers, and so never run in the event loop."""
+        self._costs = [
+            [sessions[name].cost for name in variants_of(step)[: _answering(step)]]
+            for step in plan.steps
+        ]
+        self._variants = {
+            step.name: frozenset(step.variants if isinstance(step, PlanSplit) else ())
+            for step in plan.steps
+        }
+        self._put_in_force(table)
+
+    def route(self, table: RoutingTable) -> None:
+        """Put a newer routing table in force.
+
+        Raises:
+            RoutingRefused: it is not for this plan and Pipeline, is older, or names what is not
+                there. The table in force stays.
+
+        """
+        if table.plan != self.routing.plan:
+            raise RoutingRefused("OtherPlan", f"the table is for plan {table.plan[:10]}")
+        if table.pipeline_uid != self.routing.pipeline_uid:
+            raise RoutingRefused("OtherPipeline", f"the table is for uid {table.pipeline_uid}")
+        if table.revision <= self.routing.revision and table.hash != self.routing.hash:
+            have = self.routing.revision
+            raise RoutingRefused("OlderRevision", f"revision {table.revision} is not above {have}")
+        try:
+            self._put_in_force(table)
+        except (KeyError, TypeError, ValueError) as error:
+            self._put_in_force(self.routing)
+            raise RoutingRefused("UnknownVariant", f"the table does not fit: {error}") from error
+
+    def _put_in_force(self, table: RoutingTable) -> None:
+        for step in self.steps:
+            step.route(table)
+        self.routing = table
+
+    def shares(self) -> dict[tuple[str, str], float]:
+        """Share in force of each variant, 0 to 1."""
+        shares = {}
+        for step, routing in self.routing.steps.items():
+            if isinstance(routing, SplitRouting):
+                total = sum(routing.weights.values())
+                for variant, weight in routing.weights.items():
+                    shares[step, variant] = weight / total
+        return shares
+
+    def seconds(self, rows: int) -> float:
+        """Longest that a call with this many rows may take, whichever variants serve it."""
+        if self.waits:
+            return DEAR_SECONDS
+        return sum(max(cost.of(rows) for cost in costs) for costs in self._costs)
+
+    def check_pins(self, pins: Mapping[str, str]) -> None:
+        """Refuse pins of variants that do not exist.
+
+        Raises:
+            Refusal: UnknownVariant, naming what there is.
+
+        """
+        for step, variant in pins.items():
+            known = self._variants.get(step)
+            if not known:
+                names = ", ".join(name for name, variants in self._variants.items() if variants)
+                message = f"no step {step!r} with variants (there: {names or 'none'})"
+            elif variant not in known:
+                message = (
+                    f"step {step!r} has no variant {variant!r} (there: {', '.join(sorted(known))})"
+                )
+            else:
+                continue
+            raise Refusal(
+                Reason.UNKNOWN_VARIANT, f"{message}: correct the pin", field="X-Tiltyard-Variant"
+            )
+
+    def run(self, calls: Sequence[Call], context: Context) -> None:
+        """Take calls through all steps; each ends with outputs or with a refusal."""
+        alive = [call for call in calls if call.refusal is None]
+        for step in self.steps:
+            start = context.clock()
+            step.run(alive, context)
+            took = context.clock() - start
+            for call in alive:
+                call.elapsed.append(took)
+            if any(call.refusal for call in alive):
+                alive = [call for call in alive if call.refusal is None]
+            if not alive:
+                return
+
+
+def _answering(step: object) -> int | None:
+    """How many of a step's models an answer waits for: challengers are none of them."""
+    return 1 if isinstance(step, PlanShadow) else None
+
+
+def model_split(plan: Plan, variant: str) -> str:
+    """What `out._model_split` says of the variant that served: JSON with both known spellings."""
+    model = next(model for model in plan.models if model.name == variant)
+    file_info = {"version": model.version, "sha": model.digest}
+    return json.dumps(
+        {
+            "name": model.name,
+            **file_info,
+            "model_version": {"name": model.name, "file_info": file_info},
+        },
+        separators=(",", ":"),
+    )

@@ -1,0 +1,143 @@
+"""Runs a model for several calls at once, stacked where that changes no bit of an answer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tiltyard_api.reasons import Reason
+from tiltyard_api.v1alpha1.models import Batch
+from tiltyard_engine.columns import Array, Column, Columns, row_of, stack
+from tiltyard_engine.errors import Refusal
+from tiltyard_engine.sessions import ModelError, ModelTimeoutError, Session
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a model gave for one job."""
+
+    outputs: Columns
+    nonfinite: int
+    """NaN and infinities among the numbers."""
+
+
+Outcome = Ran | Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The rows of one call that one model is to see."""
+
+    inputs: Columns
+    rows: int
+
+
+def execute(session: Session, jobs: Sequence[Job], timeout: float | None) -> list[Outcome]:
+    """Run a model.
+
+    Args:
+        session: the loaded model.
+        jobs: what to run it on; requests never see each other's rows.
+        timeout: seconds for each call of the model; None: to its end.
+
+    Returns:
+        Outputs by name, or what the caller is told, for each job in order.
+
+    """
+    if len(jobs) > 1 and session.batchable and _stackable(jobs):
+        together = _stacked(session, jobs, timeout)
+        if together is not None:
+            return together
+    return [_alone(session, job, timeout) for job in jobs]
+
+
+def _stackable(jobs: Sequence[Job]) -> bool:
+    """Whether all jobs' tensors are arrays of the same row shape."""
+    shapes = [
+        [
+            column.shape[1:] if isinstance(column, np.ndarray) else None
+            for column in job.inputs.values()
+        ]
+        for job in jobs
+    ]
+    return None not in shapes[0] and all(shape == shapes[0] for shape in shapes)
+
+
+def _stacked(session: Session, jobs: Sequence[Job], timeout: float | None) -> list[Outcome] | None:
+    """One call for all jobs; None where it failed, so that only the culprit is refused."""
+    inputs: list[Array] = [
+        np.concatenate([job.inputs[tensor.name] for job in jobs]) for tensor in session.model.inputs
+    ]
+    rows = sum(job.rows for job in jobs)
+    try:
+        outputs = session.run(inputs, timeout=timeout)
+    except ModelError:
+        return None
+    if any(not array.shape or array.shape[0] != rows for array in outputs):
+        return None
+    names = [tensor.name for tensor in session.model.outputs]
+    finite = not any(map(_nonfinite, outputs))
+    results: list[Outcome] = []
+    start = 0
+    for job in jobs:
+        end = start + job.rows
+        mine: Columns = {n: array[start:end] for n, array in zip(names, outputs, strict=True)}
+        results.append(Ran(mine, 0 if finite else _count_nonfinite(mine)))
+        start = end
+    return results
+
+
+def _alone(session: Session, job: Job, timeout: float | None) -> Outcome:
+    """Run one job; what goes wrong becomes the caller's answer."""
+    model = session.model
+    ragged = any(isinstance(column, list) for column in job.inputs.values())
+    try:
+        if ragged or model.batch is Batch.SINGLE:
+            return _ran(_row_by_row(session, job, timeout))
+        outputs = session.run(
+            [job.inputs[tensor.name] for tensor in model.inputs],  # type: ignore[misc]  # not ragged
+            timeout=timeout,
+        )
+    except ModelTimeoutError as error:
+        return Refusal(Reason.MODEL_TIMEOUT, f"model {model.name!r} {error}: try a smaller batch")
+    except ModelError as error:
+        return Refusal(Reason.MODEL_FAILED, f"model {model.name!r} failed: {error}")
+    for tensor, array in zip(model.outputs, outputs, strict=True):
+        if not array.shape or array.shape[0] != job.rows:
+            message = f"gave {tensor.name!r} of shape {list(array.shape)} for {job.rows} rows"
+            return Refusal(
+                Reason.MODEL_FAILED, f"model {model.name!r} {message}: set batch: single"
+            )
+    return _ran({t.name: a for t, a in zip(model.outputs, outputs, strict=True)})
+
+
+def _row_by_row(session: Session, job: Job, timeout: float | None) -> Columns:
+    """One call a row. For `single` the whole output is the row's value."""
+    model = session.model
+    results: list[list[Array]] = []
+    for row in range(job.rows):
+        one = [row_of(job.inputs[tensor.name], row) for tensor in model.inputs]
+        outputs = session.run(one if model.row_dimension else [a[0] for a in one], timeout=timeout)
+        single = model.batch is Batch.SINGLE
+        results.append([np.asarray(a) if single else np.asarray(a[0]) for a in outputs])
+    return {
+        tensor.name: stack([outputs[index] for outputs in results])
+        for index, tensor in enumerate(model.outputs)
+    }
+
+
+def _ran(outputs: Columns) -> Ran:
+    return Ran(outputs, _count_nonfinite(outputs))
+
+
+def _count_nonfinite(outputs: Columns) -> int:
+    return sum(map(_nonfinite, outputs.values()))
+
+
+def _nonfinite(column: Column) -> int:
+    if isinstance(column, list):
+        return sum(map(_nonfinite, column))
+    if column.dtype.kind != "f":
+        return 0
+    finite = np.isfinite(column)
+    return 0 if finite.all() else int(finite.size - np.count_nonzero(finite))

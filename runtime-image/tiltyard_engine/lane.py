@@ -1,0 +1,169 @@
+"""A challenger's lane: a bounded queue and one thread that runs what waits, in batches.
+
+The champion never waits for a lane. A full queue drops the newest and counts it, since what is
+left then is still a fair sample; a lane of its own for each challenger keeps one that hangs from
+starving the others.
+"""
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from tiltyard_engine.call import Mirror
+from tiltyard_engine.columns import Columns
+from tiltyard_engine.errors import Refusal
+from tiltyard_engine.execute import Job, Ran, execute
+from tiltyard_engine.sessions import Session
+
+QUEUE_BYTES = 32 << 20
+"""Most bytes of inputs that wait."""
+
+QUEUE_REQUESTS = 1024
+"""Most requests that wait."""
+
+BATCH_ROWS = 64
+"""Rows taken at once: beyond it a batch gains little and holds memory."""
+
+LOWEST_PRIORITY = 19
+"""Nice value of a lane whose answers nobody waits for: it gets what cores are left over."""
+
+
+@dataclass(slots=True)
+class Work:
+    """One request in a lane."""
+
+    mirror: Mirror
+    answer: Future[Columns | None] | None = None
+    """Where someone waits for the outputs."""
+
+    offered: float = field(default_factory=time.monotonic)
+
+    @property
+    def bytes(self) -> int:
+        """Memory that it holds while it waits."""
+        return _bytes(self.mirror.inputs) + _bytes(self.mirror.outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class LaneEvents:
+    """Called from the lane's thread with what became of each request."""
+
+    ran: Callable[[Mirror, Ran, float], None]
+    failed: Callable[[Mirror, Refusal, float], None]
+    late: Callable[[], None]
+    shutdown: Callable[[], None]
+
+
+@dataclass(slots=True)
+class _Queue:
+    waiting: deque[Work] = field(default_factory=deque)
+    bytes: int = 0
+    closed: bool = False
+
+
+class Lane:
+    """Runs one challenger off the path of the answers."""
+
+    def __init__(
+        self, session: Session, timeout: float, events: LaneEvents, *, nice: int = LOWEST_PRIORITY
+    ) -> None:
+        self._session = session
+        self._timeout = timeout
+        self._events = events
+        self._nice = nice
+        self._queue = _Queue()
+        self._wake = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def offer(self, works: Sequence[Work]) -> int:
+        """Queue requests in order until the queue is full. Returns how many it took."""
+        taken = 0
+        with self._wake:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="challenger", daemon=True)
+                self._thread.start()
+            queue = self._queue
+            for work in works:
+                size = work.bytes
+                full = len(queue.waiting) >= QUEUE_REQUESTS or queue.bytes + size > QUEUE_BYTES
+                if full or queue.closed:
+                    break
+                queue.waiting.append(work)
+                queue.bytes += size
+                taken += 1
+            self._wake.notify()
+        for work in works[taken:]:
+            _settle(work, None)
+        return taken
+
+    def close(self) -> None:
+        """Drop what waits and end the thread after its batch."""
+        with self._wake:
+            left, self._queue.waiting = self._queue.waiting, deque()
+            self._queue.closed = True
+            self._wake.notify()
+        for work in left:
+            self._events.shutdown()
+            _settle(work, None)
+        if self._thread:
+            self._thread.join(timeout=1.0)
+
+    def _run(self) -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._nice)
+        while True:
+            with self._wake:
+                while not self._queue.waiting:
+                    if self._queue.closed:
+                        return
+                    self._wake.wait()
+                batch = self._take()
+            self._run_batch(batch)
+
+    def _take(self) -> list[Work]:
+        """The oldest requests that wait, up to the rows of one batch."""
+        queue, batch, rows = self._queue, list[Work](), 0
+        while queue.waiting and (not batch or rows + queue.waiting[0].mirror.rows <= BATCH_ROWS):
+            work = queue.waiting.popleft()
+            queue.bytes -= work.bytes
+            rows += work.mirror.rows
+            batch.append(work)
+        return batch
+
+    def _run_batch(self, batch: Sequence[Work]) -> None:
+        oldest = time.monotonic() - self._timeout
+        fresh = []
+        for work in batch:
+            if work.offered < oldest or (work.answer and work.answer.cancelled()):
+                self._events.late()
+                _settle(work, None)
+            else:
+                fresh.append(work)
+        if not fresh:
+            return
+        start = time.perf_counter()
+        jobs = [Job(work.mirror.inputs, work.mirror.rows) for work in fresh]
+        outcomes = execute(self._session, jobs, self._timeout)
+        took = time.perf_counter() - start
+        for work, outcome in zip(fresh, outcomes, strict=True):
+            if isinstance(outcome, Ran):
+                self._events.ran(work.mirror, outcome, took)
+                _settle(work, outcome.outputs)
+            else:
+                self._events.failed(work.mirror, outcome, took)
+                _settle(work, None)
+
+
+def _settle(work: Work, outputs: Columns | None) -> None:
+    if work.answer and work.answer.set_running_or_notify_cancel():
+        work.answer.set_result(outputs)
+
+
+def _bytes(columns: Columns) -> int:
+    return sum(
+        sum(row.nbytes for row in column) if isinstance(column, list) else column.nbytes
+        for column in columns.values()
+    )

@@ -1,0 +1,72 @@
+"""Loads plans, routing tables and models, once, before workers are forked."""
+
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from tiltyard_api.base import Contract
+from tiltyard_api.plan import Plan, PlanModel
+from tiltyard_api.routing import RoutingTable
+from tiltyard_engine.pipeline import Loaded
+from tiltyard_engine.sessions import ModelError, Session
+from tiltyard_engine.settings import Settings
+
+AnyContract = TypeVar("AnyContract", bound=Contract)
+
+
+class LoadError(Exception):
+    """Something that an engine cannot start without."""
+
+
+def load(settings: Settings) -> list[Loaded]:
+    """Load every Pipeline of the command line and warm its models up.
+
+    Models that several Pipelines share are loaded once.
+
+    Raises:
+        LoadError: one sentence that names the file or the model.
+
+    """
+    sessions: dict[str, Session] = {}
+    loaded = []
+    for plan_file, routing_file in zip(settings.plans, settings.routing, strict=True):
+        plan = _read(plan_file, Plan)
+        table = read_table(routing_file)
+        if table.plan != plan.hash:
+            raise LoadError(f"{routing_file} is for another plan than {plan_file}")
+        for model in plan.models:
+            if model.version not in sessions:
+                sessions[model.version] = _session(model, settings.artifacts)
+        mine = {model.name: sessions[model.version] for model in plan.models}
+        loaded.append(Loaded(plan, table, mine))
+    return loaded
+
+
+def read_table(path: Path) -> RoutingTable:
+    """Read a routing table.
+
+    Raises:
+        LoadError: the file is missing or damaged.
+
+    """
+    return _read(path, RoutingTable)
+
+
+def _read(path: Path, kind: type[AnyContract]) -> AnyContract:
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise LoadError(f"{path}: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise LoadError(f"{path} is damaged: {first['loc']}: {first['msg']}") from error
+
+
+def _session(model: PlanModel, artifacts: Path) -> Session:
+    try:
+        session = Session(model, artifacts / model.digest)
+    except (ModelError, OSError) as error:
+        raise LoadError(f"model {model.name!r} cannot be loaded: {error}") from error
+    session.learn()
+    return session

@@ -1,0 +1,139 @@
+"""The management port: alive, ready, metrics, status.
+
+A process of its own, so that it answers while the workers are saturated.
+"""
+
+import asyncio
+import json
+import signal
+import socket
+from collections.abc import Callable, Sequence
+
+import uvloop
+from prometheus_client.exposition import choose_encoder
+
+from tiltyard_api.plan import Plan
+from tiltyard_api.reasons import Reason
+from tiltyard_engine.counters import CounterFile, Series
+from tiltyard_engine.errors import Refusal
+from tiltyard_engine.exposition import registry
+from tiltyard_engine.http.limits import Limits
+from tiltyard_engine.http.message import Reply, Request, Response
+from tiltyard_engine.http.server import Server
+from tiltyard_engine.metrics import READY, variants_of
+from tiltyard_engine.pipeline import Loaded
+from tiltyard_engine.problem import JSON, problem
+
+TEXT = b"Content-Type: text/plain; charset=utf-8\r\n"
+MANAGEMENT_LIMITS = Limits(max_body=1024, max_connections=256)
+
+
+def run_management(
+    loaded: Sequence[Loaded], counters: CounterFile, listening: socket.socket
+) -> None:
+    """Answer the management port until SIGTERM."""
+    uvloop.run(_serve(Management(loaded, counters), listening))
+
+
+async def _serve(management: "Management", listening: socket.socket) -> None:
+    server = Server(management.handle, problem, MANAGEMENT_LIMITS)
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, ended.set)
+    loop.add_signal_handler(signal.SIGINT, lambda: None)  # the supervisor says when
+    await server.start(listening)
+    await ended.wait()
+    server.drain()
+    server.stop_accepting()
+    await server.finished(1.0)
+
+
+class Management:
+    """Answers what the kubelet, Prometheus and the operator ask."""
+
+    def __init__(self, loaded: Sequence[Loaded], counters: CounterFile) -> None:
+        self._loaded = loaded
+        self._plans: list[Plan] = [one.plan for one in loaded]
+        self._counters = counters
+        self._registry = registry(counters, self._plans)
+        self._paths: dict[str, Callable[[Request], Response]] = {
+            "/livez": self._livez,
+            "/readyz": self._readyz,
+            "/metrics": self._metrics,
+            "/status": self._status,
+        }
+
+    def handle(self, request: Request, reply: Reply) -> None:
+        """Answer one request."""
+        answer = self._paths.get(request.path)
+        if answer is None:
+            known = ", ".join(self._paths)
+            reply(problem(Refusal(Reason.UNKNOWN_PATH, f"nothing at {request.path}: see {known}")))
+        elif request.method not in ("GET", "HEAD"):
+            refusal = Refusal(Reason.METHOD_NOT_ALLOWED, f"{request.path} takes GET and HEAD")
+            reply(problem(refusal, b"Allow: GET, HEAD\r\n"))
+        else:
+            reply(answer(request))
+
+    def _livez(self, _request: Request) -> Response:
+        return Response(200, b"ok\n", TEXT)
+
+    def _readyz(self, _request: Request) -> Response:
+        waiting = [n for n, block in enumerate(self._counters.blocks) if not block.read(READY)]
+        if not waiting:
+            return Response(200, b"ok\n", TEXT)
+        names = ", ".join(map(str, waiting))
+        message = f"workers not serving: {names} of {len(self._counters.blocks)}"
+        return problem(Refusal(Reason.NOT_READY, f"{message}: starting or draining, ask again"))
+
+    def _metrics(self, request: Request) -> Response:
+        accept = request.headers.get(b"accept", b"").decode("latin-1")
+        encode, content_type = choose_encoder(accept)
+        return Response(200, encode(self._registry), f"Content-Type: {content_type}\r\n".encode())
+
+    def _status(self, _request: Request) -> Response:
+        body = {
+            "workers": [bool(block.read(READY)) for block in self._counters.blocks],
+            "pipelines": [self._pipeline(one) for one in self._loaded],
+        }
+        return Response(200, json.dumps(body).encode(), JSON)
+
+    def _pipeline(self, one: Loaded) -> dict[str, object]:
+        plan = one.plan
+        revisions = [
+            block.read(Series("tiltyard_routing_revision", (plan.pipeline,)))
+            for block in self._counters.blocks
+        ]
+        return {
+            "name": plan.pipeline,
+            "namespace": plan.namespace,
+            "uid": one.table.pipeline_uid,
+            "plan": plan.hash,
+            "version": plan.version,
+            "routingRevision": min(revisions),
+            "models": [
+                {
+                    "name": model.name,
+                    "version": model.version,
+                    "digest": model.digest,
+                    "batchable": one.sessions[model.name].batchable,
+                }
+                for model in plan.models
+            ],
+            "steps": [
+                {
+                    "name": step.name,
+                    "variants": {
+                        variant: self._variant(plan.pipeline, step.name, variant)
+                        for variant in variants_of(step)
+                    },
+                }
+                for step in plan.steps
+            ],
+        }
+
+    def _variant(self, *labels: str) -> dict[str, int]:
+        return {
+            "requests": self._counters.total(Series("tiltyard_variant_requests_total", labels)),
+            "rows": self._counters.total(Series("tiltyard_variant_rows_total", labels)),
+        }

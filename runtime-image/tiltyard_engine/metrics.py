@@ -1,0 +1,153 @@
+"""Every metric of the engine: name, help, labels, and which series a plan has."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tiltyard_api.plan import Plan, PlanModelStep, PlanShadow, PlanSplit, PlanStep
+from tiltyard_api.reasons import STATUS_OF, Reason
+from tiltyard_engine.counters import Series
+
+PROTOCOLS = ("records",)
+"""Wire formats of the data port, as the label `protocol` spells them."""
+
+NO_PIPELINE = ""
+"""Label of what was refused before a Pipeline was known."""
+
+MODEL_REASONS = (Reason.MODEL_FAILED, Reason.MODEL_TIMEOUT)
+DROPPED = ("full", "late", "shutdown")
+"""A queue had no place; the wait was longer than the budget or the timeout; the engine ended."""
+
+ROUTING_REFUSED = ("Malformed", "OtherPlan", "OtherPipeline", "OlderRevision", "UnknownVariant")
+MATCHES = ("match", "mismatch")
+CODES = tuple(str(code) for code in (200, *sorted(set(STATUS_OF.values()))))
+
+PARTS_PER_UNIT = 10**9
+"""Shares are kept as whole billionths."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What Prometheus is told of a metric."""
+
+    kind: str
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+_VARIANT = ("pipeline", "step", "variant")
+
+METRICS = {
+    "tiltyard_requests_total": Metric(
+        "counter", "Requests answered.", ("pipeline", "protocol", "code")
+    ),
+    "tiltyard_request_seconds": Metric(
+        "histogram", "Time from the whole request to its answer.", ("pipeline",)
+    ),
+    "tiltyard_rows_total": Metric("counter", "Rows of the requests decoded.", ("pipeline",)),
+    "tiltyard_variant_requests_total": Metric(
+        "counter", "Requests, or parts of divided ones, that a variant was given.", _VARIANT
+    ),
+    "tiltyard_variant_rows_total": Metric("counter", "Rows that a variant was given.", _VARIANT),
+    "tiltyard_variant_errors_total": Metric(
+        "counter", "Requests that a variant failed.", (*_VARIANT, "reason")
+    ),
+    "tiltyard_variant_seconds": Metric(
+        "histogram", "Time of the call of the model that served a request.", _VARIANT
+    ),
+    "tiltyard_variant_weight": Metric("gauge", "Share in force, 0 to 1.", _VARIANT),
+    "tiltyard_hash_key_missing_total": Metric(
+        "counter", "Requests without the hash key of a step.", ("pipeline", "step")
+    ),
+    "tiltyard_pinned_requests_total": Metric(
+        "counter", "Requests that named their variant.", ("pipeline", "step")
+    ),
+    "tiltyard_shadow_offered_total": Metric(
+        "counter", "Requests sampled for a challenger.", _VARIANT
+    ),
+    "tiltyard_shadow_run_total": Metric("counter", "Requests a challenger answered.", _VARIANT),
+    "tiltyard_shadow_dropped_total": Metric(
+        "counter", "Requests a challenger was spared.", (*_VARIANT, "reason")
+    ),
+    "tiltyard_shadow_failed_total": Metric(
+        "counter", "Requests a challenger failed.", (*_VARIANT, "reason")
+    ),
+    "tiltyard_shadow_compared_total": Metric(
+        "counter", "Rows compared with the champion's.", (*_VARIANT, "result")
+    ),
+    "tiltyard_routing_revision": Metric(
+        "gauge", "Revision of the routing table that every worker has.", ("pipeline",)
+    ),
+    "tiltyard_routing_refused_total": Metric(
+        "counter", "Routing tables that were refused.", ("pipeline", "reason")
+    ),
+    "tiltyard_nonfinite_outputs_total": Metric(
+        "counter", "NaN and infinities that a variant gave.", _VARIANT
+    ),
+    "tiltyard_in_flight_requests": Metric("gauge", "Requests that wait for their answer."),
+}
+"""In the order of the exposition."""
+
+READY = Series("ready")
+"""1 in the block of a worker that serves: not exposed."""
+
+
+def engine_series(plans: Sequence[Plan]) -> list[Series]:
+    """Every series of an engine; the order is the layout of the counter file."""
+    series = [READY, Series("tiltyard_in_flight_requests")]
+    series += [Series("tiltyard_requests_total", (NO_PIPELINE, "http", code)) for code in CODES]
+    for plan in plans:
+        series += _pipeline_series(plan)
+    return series
+
+
+def _pipeline_series(plan: Plan) -> Iterator[Series]:
+    name = plan.pipeline
+    for protocol in PROTOCOLS:
+        for code in CODES:
+            yield Series("tiltyard_requests_total", (name, protocol, code))
+    yield Series("tiltyard_request_seconds", (name,), histogram=True)
+    yield Series("tiltyard_rows_total", (name,))
+    yield Series("tiltyard_routing_revision", (name,))
+    for reason in ROUTING_REFUSED:
+        yield Series("tiltyard_routing_refused_total", (name, reason))
+    for step in plan.steps:
+        yield from _step_series(name, step)
+
+
+def _step_series(pipeline: str, step: PlanStep) -> Iterator[Series]:
+    for variant in variants_of(step):
+        labels = (pipeline, step.name, variant)
+        yield Series("tiltyard_variant_requests_total", labels)
+        yield Series("tiltyard_variant_rows_total", labels)
+        yield Series("tiltyard_variant_seconds", labels, histogram=True)
+        yield Series("tiltyard_nonfinite_outputs_total", labels)
+        for reason in MODEL_REASONS:
+            yield Series("tiltyard_variant_errors_total", (*labels, reason))
+    if isinstance(step, PlanSplit):
+        for variant in step.variants:
+            yield Series("tiltyard_variant_weight", (pipeline, step.name, variant))
+        yield Series("tiltyard_hash_key_missing_total", (pipeline, step.name))
+        yield Series("tiltyard_pinned_requests_total", (pipeline, step.name))
+    if isinstance(step, PlanShadow):
+        for challenger in step.challengers:
+            yield from _shadow_series((pipeline, step.name, challenger))
+
+
+def _shadow_series(labels: tuple[str, ...]) -> Iterator[Series]:
+    yield Series("tiltyard_shadow_offered_total", labels)
+    yield Series("tiltyard_shadow_run_total", labels)
+    for reason in DROPPED:
+        yield Series("tiltyard_shadow_dropped_total", (*labels, reason))
+    for reason in MODEL_REASONS:
+        yield Series("tiltyard_shadow_failed_total", (*labels, reason))
+    for result in MATCHES:
+        yield Series("tiltyard_shadow_compared_total", (*labels, result))
+
+
+def variants_of(step: PlanStep) -> tuple[str, ...]:
+    """Models that a step runs."""
+    if isinstance(step, PlanSplit):
+        return step.variants
+    if isinstance(step, PlanShadow):
+        return (step.champion, *step.challengers)
+    return (step.model,) if isinstance(step, PlanModelStep) else ()

@@ -1,0 +1,119 @@
+"""A Pipeline as one worker serves it: the data plane with its wire format and its counters."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tiltyard_api.plan import Plan, PlanShadow
+from tiltyard_api.routing import RoutingTable
+from tiltyard_engine.call import Call, Mirror
+from tiltyard_engine.codecs.answers import AnswersWriter
+from tiltyard_engine.codecs.records import RecordsReader
+from tiltyard_engine.counters import Block
+from tiltyard_engine.dataplane import Dataplane, RoutingRefused
+from tiltyard_engine.lane import LOWEST_PRIORITY, Lane, Work
+from tiltyard_engine.record import Recorder, weight_parts
+from tiltyard_engine.sessions import Session
+from tiltyard_engine.steps.shadow import comparer
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What is loaded before workers are forked, and shared by them."""
+
+    plan: Plan
+    table: RoutingTable
+    sessions: Mapping[str, Session]
+
+
+class ServedPipeline:
+    """One Pipeline in one worker."""
+
+    def __init__(self, loaded: Loaded, block: Block, partition: str, sizes: "Sizes") -> None:
+        self.plan = loaded.plan
+        self._block = block
+        self._lanes: dict[tuple[str, str], Lane] = {}
+        self._answered: list[Call] = []
+        self.recorder = Recorder(loaded.plan, block, "records")
+        self.reader = RecordsReader(loaded.plan, sizes.rows, sizes.depth)
+        self.writer = AnswersWriter(loaded.plan, partition)
+        self._sessions = loaded.sessions
+        self.plane = Dataplane(loaded.plan, loaded.table, loaded.sessions, self._make_lanes)
+        self._note_routing()
+
+    def _make_lanes(self, step: PlanShadow) -> dict[str, Lane]:
+        nice = 0 if step.respond else LOWEST_PRIORITY
+        lanes = {
+            name: Lane(
+                self._sessions[name],
+                step.timeout,
+                self.recorder.lane_events(step, name, comparer(step)),
+                nice=nice,
+            )
+            for name in step.challengers
+        }
+        self._lanes |= {(step.name, name): lane for name, lane in lanes.items()}
+        return lanes
+
+    def mirror(self, call: Call) -> bool:
+        """Note what challengers are to see of an answered call. Returns whether to flush."""
+        first = not self._answered
+        self._answered.append(call)
+        return first
+
+    def flush_mirrors(self) -> None:
+        """Offer challengers what the turn answered: one offer a lane wakes its thread once."""
+        calls, self._answered = self._answered, []
+        offers: dict[tuple[str, str], list[Mirror]] = {}
+        for call in calls:
+            for mirror in call.mirrors:
+                offers.setdefault((mirror.step, mirror.challenger), []).append(mirror)
+        for (step, challenger), mirrors in offers.items():
+            taken = self._lanes[step, challenger].offer([Work(mirror) for mirror in mirrors])
+            self.recorder.offered(step, challenger, len(mirrors), taken)
+
+    def route(self, table: RoutingTable) -> None:
+        """Put a newer routing table in force, or count why not.
+
+        Raises:
+            RoutingRefused: it does not fit; the one in force stays.
+
+        """
+        try:
+            self.plane.route(table)
+        except RoutingRefused as refused:
+            self.count_refused_table(refused.reason)
+            raise
+        self._note_routing()
+
+    def count_refused_table(self, reason: str) -> None:
+        """Count a routing table that was not put in force."""
+        name = self.plan.pipeline
+        self._block.words[self._block.offset("tiltyard_routing_refused_total", name, reason)] += 1
+
+    def _note_routing(self) -> None:
+        """Tell what is in force through the counter file."""
+        name, words = self.plan.pipeline, self._block.words
+        offset = self._block.offset("tiltyard_routing_revision", name)
+        words[offset] = self.plane.routing.revision
+        for (step, variant), share in self.plane.shares().items():
+            weight = self._block.offset("tiltyard_variant_weight", name, step, variant)
+            words[weight] = weight_parts(share)
+
+    def close(self) -> None:
+        """End the lanes; what waits in them is counted as dropped."""
+        for lane in self._lanes.values():
+            lane.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How large one request may be."""
+
+    rows: int = 65536
+    depth: int = 16
+
+
+def wall_clock_ms() -> int:
+    """Milliseconds since 1970, as answers tell them."""
+    return time.time_ns() // 1_000_000

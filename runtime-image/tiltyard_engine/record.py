@@ -1,0 +1,190 @@
+"""Counts what became of a call. Runs in the event loop, after the answer was written."""
+
+from collections.abc import Callable
+
+from tiltyard_api.plan import Plan, PlanShadow, PlanSplit
+from tiltyard_api.reasons import STATUS_OF, Reason
+from tiltyard_engine.call import Call, Mirror
+from tiltyard_engine.columns import Columns
+from tiltyard_engine.counters import Block
+from tiltyard_engine.errors import Refusal
+from tiltyard_engine.execute import Ran
+from tiltyard_engine.lane import LaneEvents
+from tiltyard_engine.metrics import (
+    CODES,
+    MATCHES,
+    MODEL_REASONS,
+    NO_PIPELINE,
+    PARTS_PER_UNIT,
+    variants_of,
+)
+
+OK = 200
+
+
+class VariantCounter:
+    """The series of one model in one step."""
+
+    def __init__(self, block: Block, labels: tuple[str, str, str]) -> None:
+        self._block = block
+        self._requests = block.offset("tiltyard_variant_requests_total", *labels)
+        self._rows = block.offset("tiltyard_variant_rows_total", *labels)
+        self._seconds = block.offset("tiltyard_variant_seconds", *labels, histogram=True)
+        self._nonfinite = block.offset("tiltyard_nonfinite_outputs_total", *labels)
+        self._errors = {
+            reason: block.offset("tiltyard_variant_errors_total", *labels, reason)
+            for reason in MODEL_REASONS
+        }
+
+    def count(self, rows: int, seconds: float, reason: Reason | None, nonfinite: int) -> None:
+        """Count one run of the model for one request."""
+        words = self._block.words
+        words[self._requests] += 1
+        words[self._rows] += rows
+        self._block.observe(self._seconds, seconds)
+        if nonfinite:
+            words[self._nonfinite] += nonfinite
+        if reason is not None:
+            words[self._errors[reason]] += 1
+
+
+class Recorder:
+    """Counts the calls of one Pipeline."""
+
+    def __init__(self, plan: Plan, block: Block, protocol: str) -> None:
+        name = plan.pipeline
+        self._block = block
+        self._codes = {
+            int(c): block.offset("tiltyard_requests_total", name, protocol, c) for c in CODES
+        }
+        self._seconds = block.offset("tiltyard_request_seconds", name, histogram=True)
+        self._rows = block.offset("tiltyard_rows_total", name)
+        self._variants = {
+            (step.name, variant): VariantCounter(block, (name, step.name, variant))
+            for step in plan.steps
+            for variant in variants_of(step)
+        }
+        splits = [step.name for step in plan.steps if isinstance(step, PlanSplit)]
+        self._missing = {
+            s: block.offset("tiltyard_hash_key_missing_total", name, s) for s in splits
+        }
+        self._pinned = {s: block.offset("tiltyard_pinned_requests_total", name, s) for s in splits}
+        self._shadow = {
+            (step.name, c): ShadowCounter(block, (name, step.name, c))
+            for step in plan.steps
+            if isinstance(step, PlanShadow)
+            for c in step.challengers
+        }
+
+    def refused(self, status: int) -> None:
+        """Count a request that was refused before it became a call."""
+        self._block.words[self._codes[status]] += 1
+
+    def answered(self, call: Call, seconds: float) -> None:
+        """Count a call and everything it met on its way."""
+        words = self._block.words
+        words[self._codes[call.refusal.status if call.refusal else OK]] += 1
+        words[self._rows] += call.rows
+        self._block.observe(self._seconds, seconds)
+        for step, variant, rows, took, reason, nonfinite in call.runs:
+            self._variants[step, variant].count(rows, took, reason, nonfinite)
+        for step in call.missing_keys:
+            words[self._missing[step]] += 1
+        for step in call.pins:
+            words[self._pinned[step]] += 1
+        for step, challenger, taken in call.offers:
+            self._shadow[step, challenger].offered(1, int(taken))
+        for step, challenger, matches, mismatches in call.compared:
+            self._shadow[step, challenger].compared(matches, mismatches)
+
+    def offered(self, step: str, challenger: str, offered: int, taken: int) -> None:
+        """Count requests that a challenger's lane was offered, and how many it took."""
+        self._shadow[step, challenger].offered(offered, taken)
+
+    def lane_events(
+        self,
+        step: PlanShadow,
+        challenger: str,
+        compare: Callable[[Columns, Columns, int], tuple[int, int]],
+    ) -> LaneEvents:
+        """What a lane calls from its own thread."""
+        counter = self._shadow[step.name, challenger]
+        variant = self._variants[step.name, challenger]
+
+        def ran(mirror: Mirror, outcome: Ran, seconds: float) -> None:
+            variant.count(mirror.rows, seconds, None, outcome.nonfinite)
+            counter.ran()
+            if mirror.outputs:
+                counter.compared(*compare(mirror.outputs, outcome.outputs, mirror.rows))
+
+        def failed(mirror: Mirror, refusal: Refusal, seconds: float) -> None:
+            variant.count(mirror.rows, seconds, refusal.reason, 0)
+            counter.failed(refusal.reason)
+
+        return LaneEvents(ran, failed, counter.late, counter.shutdown)
+
+
+class ShadowCounter:
+    """The series of one challenger: offered = run + dropped + failed, once its lane is empty."""
+
+    def __init__(self, block: Block, labels: tuple[str, str, str]) -> None:
+        self._words = block.words
+        self._offered = block.offset("tiltyard_shadow_offered_total", *labels)
+        self._run = block.offset("tiltyard_shadow_run_total", *labels)
+        self._full, self._late, self._shutdown = (
+            block.offset("tiltyard_shadow_dropped_total", *labels, reason)
+            for reason in ("full", "late", "shutdown")
+        )
+        self._failed = {
+            reason: block.offset("tiltyard_shadow_failed_total", *labels, reason)
+            for reason in MODEL_REASONS
+        }
+        self._match, self._mismatch = (
+            block.offset("tiltyard_shadow_compared_total", *labels, result) for result in MATCHES
+        )
+
+    def offered(self, offered: int, taken: int) -> None:
+        """Count requests that were offered, and the rest that found the queue full."""
+        self._words[self._offered] += offered
+        self._words[self._full] += offered - taken
+
+    def ran(self) -> None:
+        """Count a request that the challenger answered."""
+        self._words[self._run] += 1
+
+    def compared(self, matches: int, mismatches: int) -> None:
+        """Count rows that were compared with the champion's."""
+        self._words[self._match] += matches
+        self._words[self._mismatch] += mismatches
+
+    def failed(self, reason: Reason) -> None:
+        """Count a request that the challenger failed."""
+        self._words[self._failed[reason]] += 1
+
+    def late(self) -> None:
+        """Count a request that waited too long."""
+        self._words[self._late] += 1
+
+    def shutdown(self) -> None:
+        """Count a request that still waited when the engine ended."""
+        self._words[self._shutdown] += 1
+
+
+class NoPipelineRecorder:
+    """Counts what was refused before a Pipeline was known."""
+
+    def __init__(self, block: Block) -> None:
+        self._words = block.words
+        self._codes = {
+            status: block.offset("tiltyard_requests_total", NO_PIPELINE, "http", str(status))
+            for status in (OK, *set(STATUS_OF.values()))
+        }
+
+    def answered(self, status: int) -> None:
+        """Count one answer."""
+        self._words[self._codes[status]] += 1
+
+
+def weight_parts(share: float) -> int:
+    """A share as the counter file keeps it."""
+    return round(share * PARTS_PER_UNIT)

@@ -1,0 +1,262 @@
+"""The only module that talks to onnxruntime: loads models, runs them, learns what they cost.
+
+Threads are one a call unless asked for, and never spin: a spinning pool burns a core between
+calls. Under some 200 microseconds a call is cheaper inline than handed to a thread.
+"""
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from tiltyard_api.plan import PlanModel, PlanTensor
+from tiltyard_api.resolved import GraphTensor
+from tiltyard_api.tensors import ANY_LENGTH, TensorType
+from tiltyard_api.v1alpha1.models import Batch
+from tiltyard_engine.columns import DTYPES, Array
+from tiltyard_engine.onnxfile import look_into
+
+NEVER_INLINE = frozenset({"Loop", "Scan", "If"})
+"""Operators whose running time depends on the data: a call of theirs may never end."""
+
+PROBE_ROWS = 64
+"""Rows of the larger of the two batches that a model's cost is measured with."""
+
+PROBE_TIMEOUT = 2.0
+"""Seconds that one made-up call may take before the model counts as dear."""
+
+FAR_OUT = 1e3
+"""One made-up row lies this many standard deviations out, so that a quantised graph shows that
+the rows of a batch share a scale."""
+
+_TYPES = {
+    "tensor(float16)": TensorType.FLOAT16,
+    "tensor(float)": TensorType.FLOAT32,
+    "tensor(double)": TensorType.FLOAT64,
+    "tensor(bool)": TensorType.BOOL,
+    "tensor(string)": TensorType.STRING,
+} | {
+    f"tensor({name})": TensorType(name)
+    for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+}
+
+
+class ModelError(Exception):
+    """A model could not run on what it was given."""
+
+
+class ModelTimeoutError(ModelError):
+    """A call took longer than the model's timeout and was ended."""
+
+
+class Watchdog:
+    """Ends calls that run past their deadline. One thread, started with the first call."""
+
+    def __init__(self) -> None:
+        self._deadlines: dict[onnxruntime.RunOptions, float] = {}
+        self._wake = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def start(self, options: Any, timeout: float) -> None:  # noqa: ANN401 - onnxruntime is untyped
+        """Watch one call."""
+        with self._wake:
+            self._deadlines[options] = time.monotonic() + timeout
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+                self._thread.start()
+            self._wake.notify()
+
+    def stop(self, options: Any) -> bool:  # noqa: ANN401 - onnxruntime is untyped
+        """Watch no longer. Returns whether the call was ended by its deadline."""
+        with self._wake:
+            return self._deadlines.pop(options, None) is None
+
+    def _watch(self) -> None:
+        while True:
+            with self._wake:
+                now = time.monotonic()
+                for options in [o for o, deadline in self._deadlines.items() if deadline <= now]:
+                    options.terminate = True
+                    del self._deadlines[options]
+                nearest = min(self._deadlines.values(), default=None)
+                self._wake.wait(None if nearest is None else max(nearest - now, 0.001))
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one call costs, from two measured batches: seconds = fixed + rows * per_row."""
+
+    fixed: float
+    per_row: float
+
+    def of(self, rows: int) -> float:
+        """Seconds that a call with this many rows takes."""
+        return self.fixed + rows * self.per_row
+
+
+DEAR = Cost(fixed=1.0, per_row=0.0)
+"""Cost of a model that must not run in the event loop, whatever it was measured at."""
+
+
+class Session:
+    """A loaded model: arrays in, arrays out, in the order of the plan's inputs and outputs."""
+
+    def __init__(self, model: PlanModel, path: Path) -> None:
+        self.model = model
+        self._path = path
+        self._session = _opened(path, model.threads)
+        self._inputs = [tensor.graph_name for tensor in model.inputs]
+        self._outputs = [tensor.graph_name for tensor in model.outputs]
+        self._watchdog = Watchdog()
+        self.cost, self.batchable = DEAR, False
+        self._never_inline = bool(look_into(path.read_bytes()).operators & NEVER_INLINE)
+
+    def run(self, inputs: Sequence[Array], *, timeout: float | None = None) -> list[Array]:
+        """Run the graph.
+
+        Args:
+            inputs: one array for each input of the plan, as the graph wants them.
+            timeout: seconds; None runs to the end, for models known to be cheap.
+
+        Raises:
+            ModelTimeoutError: the call was ended at its deadline.
+            ModelError: the graph failed; the message is the runtime's own.
+
+        """
+        feeds = dict(zip(self._inputs, inputs, strict=True))
+        try:
+            if timeout is None:
+                return self._session.run(self._outputs, feeds)  # type: ignore[no-any-return]
+            return self._watched(feeds, timeout)
+        except ModelError:
+            raise
+        except Exception as error:  # onnxruntime raises a class of its own for every failure
+            raise ModelError(_first_line(error)) from error
+
+    def _watched(self, feeds: dict[str, Array], timeout: float) -> list[Array]:
+        options = onnxruntime.RunOptions()
+        self._watchdog.start(options, timeout)
+        try:
+            outputs: list[Array] = self._session.run(self._outputs, feeds, options)
+        except Exception:
+            if self._watchdog.stop(options):
+                raise ModelTimeoutError(f"took longer than {timeout:g} s") from None
+            raise
+        self._watchdog.stop(options)
+        return outputs
+
+    def learn(self) -> None:
+        """Warm up and measure on made-up rows: cost, and whether requests may be stacked.
+
+        A model that cannot run on made-up rows is served all the same, each request alone and
+        off the event loop.
+        """
+        single = self.model.batch is Batch.SINGLE
+        try:
+            self.cost = self._measure(1 if single else PROBE_ROWS)
+            self.batchable = not single and self._rows_are_independent()
+        except ModelError:
+            return
+        if self._never_inline:
+            self.cost = DEAR
+
+    def _measure(self, rows: int) -> Cost:
+        one = min(self._time(1) for _ in range(3))
+        if rows == 1 or one > 0.1:
+            return Cost(fixed=one, per_row=0.0 if rows == 1 else one)
+        many = min(self._time(rows) for _ in range(3))
+        per_row = max(many - one, 0.0) / (rows - 1)
+        return Cost(fixed=max(one - per_row, 0.0), per_row=per_row)
+
+    def _time(self, rows: int) -> float:
+        inputs = made_up(self.model, rows)
+        start = time.perf_counter()
+        self.run(inputs, timeout=PROBE_TIMEOUT)
+        return time.perf_counter() - start
+
+    def _rows_are_independent(self) -> bool:
+        """Whether rows give the very bits in a batch that they give alone."""
+        for rows in (2, 3, 17, PROBE_ROWS):
+            inputs = made_up(self.model, rows)
+            together = self.run(inputs, timeout=PROBE_TIMEOUT)
+            for row in range(rows):
+                alone = self.run([array[row : row + 1] for array in inputs], timeout=PROBE_TIMEOUT)
+                if not all(map(_same_bits, alone, (array[row : row + 1] for array in together))):
+                    return False
+        return True
+
+    def after_fork(self) -> None:
+        """Open the model anew where it has threads of its own: they do not survive a fork."""
+        if self.model.threads > 1:
+            self._session = _opened(self._path, self.model.threads)
+
+
+def signature(path: Path) -> tuple[tuple[GraphTensor, ...], tuple[GraphTensor, ...]]:
+    """Inputs and outputs as the graph declares them.
+
+    Raises:
+        ModelError: onnxruntime cannot load the file.
+
+    """
+    session = _opened(path, threads=1)
+    return _tensors(session.get_inputs()), _tensors(session.get_outputs())
+
+
+def made_up(model: PlanModel, rows: int) -> list[Array]:
+    """Inputs that were made up: seeded noise, the second row far out, free lengths 1."""
+    random = np.random.default_rng(rows)
+    return [_made_up(tensor, rows, model, random) for tensor in model.inputs]
+
+
+def _made_up(tensor: PlanTensor, rows: int, model: PlanModel, random: np.random.Generator) -> Array:
+    lengths = [1 if length == ANY_LENGTH else length for length in tensor.shape]
+    shape = [rows, *lengths] if model.row_dimension else lengths
+    kind = DTYPES[tensor.type].kind
+    if kind == "O":
+        return np.full(shape, "a", dtype=object)
+    if kind != "f":
+        return np.asarray(random.integers(0, 2, shape)).astype(DTYPES[tensor.type])
+    noise = random.standard_normal(shape)
+    if model.row_dimension and rows > 1:
+        noise[1] *= FAR_OUT
+    return noise.astype(DTYPES[tensor.type])
+
+
+def _opened(path: Path, threads: int) -> Any:  # noqa: ANN401 - onnxruntime is untyped
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # a class of its own for every failure
+        raise ModelError(_first_line(error)) from error
+
+
+def _tensors(nodes: Sequence[Any]) -> tuple[GraphTensor, ...]:
+    return tuple(
+        GraphTensor(
+            name=node.name,
+            type=_TYPES.get(node.type, node.type),
+            shape=tuple(n if isinstance(n, int) else ANY_LENGTH for n in node.shape),
+        )
+        for node in nodes
+    )
+
+
+def _same_bits(one: Array, other: Array) -> bool:
+    if one.shape != other.shape:
+        return False
+    if one.dtype == object:
+        return bool(one.tolist() == other.tolist())
+    return one.tobytes() == other.tobytes()
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)[:500]

@@ -1,0 +1,157 @@
+"""Command line of the engine. The only place that reads arguments and environment."""
+
+import argparse
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from tiltyard_api.names import DATA_PORT, MANAGEMENT_PORT
+from tiltyard_api.quantities import quantity_bytes, seconds
+from tiltyard_engine.http.limits import Limits
+from tiltyard_engine.pipeline import Sizes
+
+Number = TypeVar("Number", int, float)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that is decided when an engine is started."""
+
+    plans: tuple[Path, ...]
+    routing: tuple[Path, ...]
+    artifacts: Path
+    state: Path
+    host: str
+    port: int
+    management_host: str
+    management_port: int
+    workers: int
+    max_in_flight: int
+    grace: float
+    """Seconds that accepted requests may take to finish once the engine must end."""
+
+    drain_delay: float
+    """Seconds of accepting on after SIGTERM, while load balancers learn of it."""
+
+    sizes: Sizes
+    limits: Limits
+    partition: str
+
+
+def parse(arguments: Sequence[str]) -> Settings:
+    """Read the command line; ends the process with a usage message where it is wrong."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if len(given.plan) != len(given.routing):
+        parser.error("give one --routing for each --plan, in the same order")
+    return Settings(
+        plans=tuple(given.plan),
+        routing=tuple(given.routing),
+        artifacts=given.artifacts,
+        state=given.state or Path(tempfile.mkdtemp(prefix="tiltyard-")),
+        host=given.host,
+        port=given.port,
+        management_host=given.management_host,
+        management_port=given.management_port,
+        workers=given.workers or default_workers(),
+        max_in_flight=given.max_in_flight,
+        grace=given.grace,
+        drain_delay=given.drain_delay,
+        sizes=Sizes(rows=given.max_rows, depth=given.max_depth),
+        limits=Limits(
+            max_body=given.max_body,
+            max_header_bytes=given.max_header_bytes,
+            max_connections=given.max_connections,
+            header_timeout=given.header_timeout,
+            body_timeout=given.body_timeout,
+            keep_alive=given.keep_alive,
+        ),
+        partition=os.environ.get("HOSTNAME", "engine"),
+    )
+
+
+def cpus() -> float:
+    """Cores that this process may use: its affinity, and the quota of its control group."""
+    allowed = float(len(os.sched_getaffinity(0)))
+    for quota_file in (Path("/sys/fs/cgroup/cpu.max"), Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")):
+        try:
+            quota, *period = quota_file.read_text().split()
+            if not period:
+                period = [quota_file.with_name("cpu.cfs_period_us").read_text()]
+            return min(allowed, float(quota) / float(period[0])) if float(quota) > 0 else allowed
+        except (OSError, ValueError):  # no such hierarchy, or "max"
+            continue
+    return allowed
+
+
+def default_workers() -> int:
+    """One worker for each whole core."""
+    return max(1, int(cpus()))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("tiltyard_engine", description="Serve the plan of a Pipeline.")
+    add = parser.add_argument
+    add("--plan", type=Path, action="append", required=True, metavar="FILE")
+    add("--routing", type=Path, action="append", required=True, metavar="FILE")
+    add("--artifacts", type=Path, required=True, metavar="DIR", help="model files by digest")
+    add("--state", type=Path, metavar="DIR", help="counters; survives a restart of the process")
+    add("--host", default="0.0.0.0")  # noqa: S104 - a pod serves on all its addresses
+    add("--port", type=int, default=DATA_PORT)
+    add("--management-host", default="0.0.0.0")  # noqa: S104 - likewise
+    add("--management-port", type=int, default=MANAGEMENT_PORT)
+    add("--workers", type=_bounded(1, 256), help="default: whole cpus, at least 1")
+    add_limits(parser)
+    return parser
+
+
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    """Add the limits of the data port."""
+    for name, kind, default in LIMITS:
+        parser.add_argument(
+            f"--{name}", type=kind, default=kind(default), help=f"default {default}"
+        )
+
+
+def _bounded(low: int, high: int) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        number = int(text)
+        if not low <= number <= high:
+            raise argparse.ArgumentTypeError(f"{number} is not between {low} and {high}")
+        return number
+
+    return whole
+
+
+def _size(text: str) -> int:
+    return _checked(quantity_bytes, text)
+
+
+def _span(text: str) -> float:
+    return _checked(seconds, text)
+
+
+def _checked(convert: Callable[[str], Number], text: str) -> Number:
+    try:
+        return convert(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+LIMITS: tuple[tuple[str, Callable[[str], float], str], ...] = (
+    ("max-body", _size, "16Mi"),
+    ("max-rows", _bounded(1, 2**31), "65536"),
+    ("max-header-bytes", _size, "32Ki"),
+    ("header-timeout", _span, "5s"),
+    ("body-timeout", _span, "30s"),
+    ("keep-alive", _span, "75s"),
+    ("max-depth", _bounded(4, 1000), "16"),
+    ("max-in-flight", _bounded(1, 10**6), "1024"),
+    ("max-connections", _bounded(1, 10**6), "10000"),
+    ("grace", _span, "30s"),
+    ("drain-delay", _span, "1s"),
+)
+"""Name, reader and default of each limit, as api.md 2 lists them."""

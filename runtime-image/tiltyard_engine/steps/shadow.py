@@ -1,0 +1,121 @@
+"""The step where a champion answers and challengers get the same input."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+
+import numpy as np
+
+from tiltyard_api.plan import PlanShadow
+from tiltyard_api.routing import RoutingTable, ShadowRouting
+from tiltyard_core.draws import DRAW_SPACE
+from tiltyard_engine.call import Call, Mirror, Served
+from tiltyard_engine.columns import Columns
+from tiltyard_engine.execute import Job
+from tiltyard_engine.lane import Lane, Work
+from tiltyard_engine.steps.base import Context, ModelRunner
+
+Waiting = list[tuple[Call, str, Future[Columns | None]]]
+
+
+class ShadowStep:
+    """Answers with the champion's outputs; challengers never change them."""
+
+    def __init__(
+        self, plan: PlanShadow, runners: Mapping[str, ModelRunner], lanes: Mapping[str, Lane]
+    ) -> None:
+        self.name = plan.name
+        self._plan = plan
+        self._champion = runners[plan.champion]
+        self._challengers = {name: runners[name] for name in plan.challengers}
+        self._lanes = lanes
+        self._compare = comparer(plan)
+        self._samples: Mapping[str, float] = {}
+
+    def route(self, table: RoutingTable) -> None:
+        """Put sampling in force."""
+        routing = table.steps[self.name]
+        if not isinstance(routing, ShadowRouting):
+            raise TypeError(f"step {self.name!r} is a shadow, the table has a {routing.kind}")
+        self._samples = {name: routing.samples[name] for name in self._challengers}
+
+    def run(self, calls: Sequence[Call], context: Context) -> None:
+        """Run the champion; challengers beside it where they answer, afterwards where not."""
+        chosen = [self._sampled(context) for _ in calls]
+        deadline = time.monotonic() + self._plan.budget
+        waiting = self._ask(calls, chosen) if self._plan.respond else []
+        jobs = [Job(self._champion.inputs(call), call.rows) for call in calls]
+        results = self._champion.run(self.name, calls, jobs, context)
+        for call, names, ran in zip(calls, chosen, results, strict=True):
+            if ran is None:
+                continue
+            call.outputs[self.name] = ran.outputs
+            call.served[self.name] = Served([self._plan.champion])
+            if not self._plan.respond:
+                call.mirrors += [self._mirror(call, name, ran.outputs) for name in names]
+        for call, name, answer in waiting:
+            outputs = _wait(answer, deadline)
+            call.beside[self.name][name] = outputs
+            if outputs is not None and self.name in call.outputs:
+                matches = self._compare(call.outputs[self.name], outputs, call.rows)
+                call.compared.append((self.name, name, *matches))
+
+    def _sampled(self, context: Context) -> list[str]:
+        """Challengers that see a request: one draw for all, so that samples are nested."""
+        draw = context.random() / DRAW_SPACE
+        return [name for name, share in self._samples.items() if draw < share]
+
+    def _ask(self, calls: Sequence[Call], chosen: Sequence[Sequence[str]]) -> Waiting:
+        """Give challengers their requests, for answers that are waited for."""
+        waiting: Waiting = []
+        for call, names in zip(calls, chosen, strict=True):
+            call.beside[self.name] = dict.fromkeys(self._challengers)
+            for name in names:
+                answer: Future[Columns | None] = Future()
+                taken = self._lanes[name].offer([Work(self._mirror(call, name, {}), answer)])
+                call.offers.append((self.name, name, bool(taken)))
+                waiting.append((call, name, answer))
+        return waiting
+
+    def _mirror(self, call: Call, name: str, outputs: Columns) -> Mirror:
+        inputs = self._challengers[name].inputs(call)
+        return Mirror(self.name, name, inputs, outputs, call.rows)
+
+
+def _wait(answer: "Future[Columns | None]", deadline: float) -> Columns | None:
+    try:
+        return answer.result(max(deadline - time.monotonic(), 0))
+    except FutureTimeoutError:
+        answer.cancel()
+        return None
+
+
+def comparer(plan: PlanShadow) -> Callable[[Columns, Columns, int], tuple[int, int]]:
+    """How rows of a step are compared: (champion, challenger, rows) -> matches, mismatches.
+
+    Nothing is compared where the manifest asks for nothing, or the challenger has no such output.
+    """
+    name = plan.compare_output
+
+    def compare(champion: Columns, challenger: Columns, rows: int) -> tuple[int, int]:
+        if name is None or name not in champion or name not in challenger:
+            return 0, 0
+        same = sum(
+            _same(np.asarray(one), np.asarray(other), plan.tolerance)
+            for one, other in zip(champion[name], challenger[name], strict=True)
+        )
+        return same, rows - same
+
+    return compare
+
+
+def _same(one: np.ndarray, other: np.ndarray, tolerance: float) -> bool:
+    """Whether one row's values match: numbers within the tolerance, NaN with NaN."""
+    if one.shape != other.shape:
+        return False
+    if one.dtype.kind == "f" and other.dtype.kind == "f":
+        return bool(np.allclose(one, other, rtol=0, atol=tolerance, equal_nan=True))
+    if one.dtype.kind in "iu" and tolerance:
+        return bool((np.abs(one.astype(float) - other.astype(float)) <= tolerance).all())
+    return bool((one == other).all())

@@ -1,0 +1,158 @@
+"""The step that divides requests between variants by weight."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tiltyard_api.plan import PlanSplit
+from tiltyard_api.reasons import Reason
+from tiltyard_api.routing import RoutingTable, SplitRouting
+from tiltyard_core.draws import keyed_draw, pick, thresholds, value_draw
+from tiltyard_engine.call import Call, Served
+from tiltyard_engine.columns import Columns, scatter, take
+from tiltyard_engine.errors import Refusal
+from tiltyard_engine.execute import Job
+from tiltyard_engine.steps.base import Context, ModelRunner
+
+Rows = list[int] | None
+"""Rows of a call; None: all of them."""
+
+
+@dataclass(slots=True)
+class Part:
+    """The rows of a call that go to one variant."""
+
+    call: Call
+    rows: Rows
+    outputs: Columns = field(default_factory=dict)
+
+
+class SplitStep:
+    """Sends each call, or each row of a batch with several keys, to one variant."""
+
+    def __init__(self, plan: PlanSplit, runners: Mapping[str, ModelRunner]) -> None:
+        self.name = plan.name
+        key = plan.hash_key
+        self._key = key
+        self._field = key.field or "" if key else ""
+        self._header = key.header.encode() if key and key.header else b""
+        self._on_missing = key.missing if key else "random"
+        self._salt = plan.salt
+        self._variants = plan.variants
+        self._runners = [runners[variant] for variant in plan.variants]
+        self._ends: tuple[int, ...] = ()
+
+    def route(self, table: RoutingTable) -> None:
+        """Put weights in force: one assignment, so that a running step sees old or new."""
+        routing = table.steps[self.name]
+        if not isinstance(routing, SplitRouting):
+            raise TypeError(f"step {self.name!r} is a split, the table has a {routing.kind}")
+        self._ends = thresholds([routing.weights[variant] for variant in self._variants])
+
+    def run(self, calls: Sequence[Call], context: Context) -> None:
+        """Draw for every call, run each variant once on all that is its own."""
+        ends = self._ends
+        parts: list[list[Part]] = [[] for _ in self._variants]
+        for call in calls:
+            try:
+                self._divide(call, ends, parts, context)
+            except Refusal as refusal:
+                call.refuse(refusal, self.name)
+        for runner, mine in zip(self._runners, parts, strict=True):
+            if mine:
+                self._run_variant(runner, mine, context)
+        for call in calls:
+            served = call.served.get(self.name)
+            if served is not None and served.rows is not None and call.refusal is None:
+                self._join(call, parts)
+
+    def _divide(
+        self, call: Call, ends: Sequence[int], parts: Sequence[list[Part]], context: Context
+    ) -> None:
+        """Note which rows of a call go where."""
+        pin = call.pins.get(self.name)
+        if pin is not None:
+            chosen, counted = [self._variants.index(pin)], False
+        else:
+            draws, counted = self._draws(call, context)
+            chosen = [pick(ends, draw) for draw in draws]
+        if len(set(chosen)) == 1:
+            parts[chosen[0]].append(Part(call, None))
+            call.served[self.name] = Served([self._variants[chosen[0]]], None, counted)
+            return
+        rows: dict[int, list[int]] = {}
+        for row, index in enumerate(chosen):
+            rows.setdefault(index, []).append(row)
+        for index, mine in rows.items():
+            parts[index].append(Part(call, mine))
+        names = [self._variants[index] for index in rows]
+        call.served[self.name] = Served(names, list(rows.values()), counted)
+
+    def _draws(self, call: Call, context: Context) -> tuple[list[int], bool]:
+        """Draws of a call, one for all rows or one a row, and whether they count."""
+        if self._key is None:
+            if call.identity is not None:
+                return [keyed_draw(self._salt, call.identity)], True
+            return [context.random()], True
+        values = self._values(call)
+        draws = [self._keyed(value, row, context) for row, value in enumerate(values)]
+        counted = None not in values
+        if not counted:
+            call.missing_keys.append(self.name)
+        return draws, counted
+
+    def _values(self, call: Call) -> Sequence[object]:
+        """Values of the hash key: one for the call, or one a row; None where there is none."""
+        if self._header:
+            value = call.headers.get(self._header)
+            return [None if value is None else value.decode("latin-1")]
+        return call.fields.get(self._field, (None,))
+
+    def _keyed(self, value: object, row: int, context: Context) -> int:
+        if value is None:
+            return self._missing(context)
+        try:
+            return value_draw(self._salt, value)
+        except ValueError as error:
+            raise Refusal(
+                Reason.HASH_KEY_OUT_OF_RANGE,
+                f"hash key {error}: send a text, an integer, or a number from 0 to below 1",
+                field=self._field,
+                row=row,
+            ) from error
+        except TypeError as error:
+            raise Refusal(Reason.WRONG_TYPE, str(error), field=self._field, row=row) from error
+
+    def _missing(self, context: Context) -> int:
+        if self._on_missing == "random":
+            return context.random()
+        if self._on_missing == "first":
+            return 0
+        where, name = ("column", self._field) if self._field else ("header", self._header.decode())
+        raise Refusal(
+            Reason.HASH_KEY_MISSING,
+            f"step {self.name!r} needs the {where} {name!r}: send it",
+            field=name,
+        )
+
+    def _run_variant(self, runner: ModelRunner, parts: Sequence[Part], context: Context) -> None:
+        jobs = []
+        for part in parts:
+            inputs, rows = runner.inputs(part.call), part.call.rows
+            if part.rows is not None:
+                picked = part.rows
+                inputs, rows = {n: take(c, picked) for n, c in inputs.items()}, len(picked)
+            jobs.append(Job(inputs, rows))
+        calls = [part.call for part in parts]
+        for part, ran in zip(parts, runner.run(self.name, calls, jobs, context), strict=True):
+            if ran and part.rows is None:
+                part.call.outputs[self.name] = ran.outputs
+            elif ran:
+                part.outputs = ran.outputs
+
+    def _join(self, call: Call, parts: Sequence[list[Part]]) -> None:
+        mine = [p for variant in parts for p in variant if p.call is call and p.rows is not None]
+        names = mine[0].outputs
+        call.outputs[self.name] = {
+            name: scatter([(p.rows or [], p.outputs[name]) for p in mine], call.rows)
+            for name in names
+        }

@@ -1,0 +1,100 @@
+"""One worker process: an event loop that answers the data port."""
+
+import asyncio
+import random
+import resource
+import secrets
+import signal
+import socket
+import time
+from functools import partial
+
+import uvloop
+
+from tiltyard_engine.app import App
+from tiltyard_engine.counters import Block
+from tiltyard_engine.dataplane import RoutingRefused
+from tiltyard_engine.http.server import Server
+from tiltyard_engine.load import LoadError, read_table
+from tiltyard_engine.log import log
+from tiltyard_engine.metrics import READY
+from tiltyard_engine.pipeline import Loaded, ServedPipeline
+from tiltyard_engine.scheduler import Scheduler
+from tiltyard_engine.settings import Settings, cpus
+from tiltyard_engine.steps.base import Context
+
+
+def run_worker(
+    settings: Settings, loaded: list[Loaded], block: Block, listening: socket.socket
+) -> None:
+    """Serve until SIGTERM, then finish what was accepted."""
+    _allow_many_connections(settings.limits.max_connections)
+    for one in loaded:
+        for session in one.sessions.values():
+            session.after_fork()
+    uvloop.run(Worker(settings, loaded, block).serve(listening))
+
+
+class Worker:
+    """The parts of a worker and how they begin and end."""
+
+    def __init__(self, settings: Settings, loaded: list[Loaded], block: Block) -> None:
+        self._settings = settings
+        self._block = block
+        self._pipelines = [
+            ServedPipeline(one, block, settings.partition, settings.sizes) for one in loaded
+        ]
+        self._ready = block.offset(READY.metric)
+
+    async def serve(self, listening: socket.socket) -> None:
+        """Answer requests until the process is told to end."""
+        loop = asyncio.get_running_loop()
+        # Seeded by the system after the fork: workers must not share their chance.
+        chance = random.Random(secrets.randbits(256))  # noqa: S311 - a draw is no secret
+        draw = partial(chance.getrandbits, 64)
+        context = Context(time.perf_counter_ns, draw, watched=False)
+        scheduler = Scheduler(loop, context, max(1, int(cpus()) // self._settings.workers))
+        app = App(self._pipelines, scheduler, loop, self._block, self._settings.max_in_flight)
+        server = Server(app.handle, app.refuse, self._settings.limits)
+        ended = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, ended.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        await server.start(listening)
+        self._block.words[self._ready] = 1
+        await ended.wait()
+        await self._end(server, app, scheduler)
+
+    async def _end(self, server: Server, app: App, scheduler: Scheduler) -> None:
+        """Drain: say goodbye on every answer, then stop accepting, then finish."""
+        self._block.words[self._ready] = 0
+        server.drain()
+        await asyncio.sleep(self._settings.drain_delay)
+        server.stop_accepting()
+        app.draining = True
+        in_time = await server.finished(self._settings.grace)
+        if not in_time:
+            log("requests were cut off", grace_seconds=self._settings.grace)
+        for pipeline in self._pipelines:
+            pipeline.flush_mirrors()
+            pipeline.close()
+        scheduler.close()
+
+    def _reload(self) -> None:
+        """Put the routing tables on disk in force; what does not fit is counted and left."""
+        for pipeline, path in zip(self._pipelines, self._settings.routing, strict=True):
+            try:
+                pipeline.route(read_table(path))
+            except LoadError as error:
+                pipeline.count_refused_table("Malformed")
+                log("a routing table was refused", file=str(path), why=str(error))
+            except RoutingRefused as error:
+                log("a routing table was refused", file=str(path), why=str(error))
+
+
+def _allow_many_connections(connections: int) -> None:
+    """Raise the soft limit on open files as far as it takes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + 256
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
