@@ -64,7 +64,7 @@ class TensorSource(Contract):
     input: str
     """Name of the input."""
 
-    step: str | None
+    step: str | None = None
     """The earlier step that gives it; None: the request."""
 
     key: str
@@ -99,7 +99,7 @@ class PlanSplit(PlanStep):
 
     kind: Literal["split"] = "split"
     variants: tuple[str, ...]
-    hash_key: PlanHashKey | None
+    hash_key: PlanHashKey | None = None
     salt: str
 
 
@@ -116,7 +116,7 @@ class PlanShadow(PlanStep):
     timeout: float
     """Seconds that a challenger may run."""
 
-    compare_output: str | None
+    compare_output: str | None = None
     tolerance: float
 
 
