@@ -15,9 +15,9 @@ from tiltyard_api.plan import (
 from tiltyard_api.quantities import seconds
 from tiltyard_api.resolved import ResolvedModel
 from tiltyard_api.routing import RoutingTable, ShadowRouting, SplitRouting, StepRouting
+from tiltyard_api.tensors import TensorSpec
 from tiltyard_api.v1alpha1.pipeline import Pipeline
 from tiltyard_api.v1alpha1.steps import DEFAULT_BUDGET, HashKey, Shadow, Split, Step
-
 from tiltyard_core.signature import describe, plan_model, signature_faults
 from tiltyard_core.wiring import StepModel, Wiring, same_outputs
 
@@ -51,8 +51,9 @@ def compile_plan(pipeline: Pipeline, resolved: Mapping[str, ResolvedModel]) -> P
         inputs = tuple(wiring.connect(step, used + beside, path))
         wiring.faults += same_outputs(used)
         wiring.faults += _compare_faults(step, used[0], beside, path)
-        wiring.outputs[step.name] = {tensor.name: tensor for tensor in used[0].plan.outputs}
-        common = {"name": step.name, "inputs": inputs, "outputs": used[0].plan.outputs}
+        outputs = tuple(map(_without_graph_name, used[0].plan.outputs))
+        wiring.outputs[step.name] = {tensor.name: tensor for tensor in outputs}
+        common = {"name": step.name, "inputs": inputs, "outputs": outputs}
         steps.append(_plan_step(pipeline, step, common))
     if wiring.faults:
         raise InvalidManifest(list(dict.fromkeys(wiring.faults)))
@@ -77,6 +78,11 @@ def compile_routing(pipeline: Pipeline, plan: Plan, uid: str, revision: int) -> 
             steps[step.name] = ShadowRouting(samples=samples)
     table = RoutingTable(plan=plan.hash, pipeline_uid=uid, revision=revision, steps=steps)
     return table.sealed()
+
+
+def _without_graph_name(tensor: TensorSpec) -> TensorSpec:
+    """What callers see of an output: the graph's own name is the model's affair."""
+    return TensorSpec(name=tensor.name, type=tensor.type, shape=tensor.shape)
 
 
 def _answering(step: Step, path: str) -> Iterator[tuple[str, str]]:
