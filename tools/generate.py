@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from tiltyard_api.crd import crd
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -8,7 +8,6 @@ from tiltyard_api.plan import PlanModel, RequestTensor, TensorSource
 from tiltyard_api.tensors import TensorSpec
 from tiltyard_api.v1alpha1.models import InputTensor, ModelEntry
 from tiltyard_api.v1alpha1.steps import Step
-
 from tiltyard_core.signature import describe
 
 
