@@ -9,12 +9,17 @@ import sys
 
 from tiltyard_engine.load import LoadError
 from tiltyard_engine.settings import parse
-from tiltyard_engine.supervisor import Supervisor
+from tiltyard_engine.supervisor import Supervisor, end_with_parent
 
 
 def main() -> int:
     """Start; returns the exit code."""
     settings = parse(sys.argv[1:])
+    parent = settings.starter.parent
+    if parent:
+        end_with_parent()
+        if os.getppid() != parent:  # it ended before we could ask to be told
+            return 1
     try:
         return Supervisor(settings).run()
     except (LoadError, OSError) as error:

@@ -6,11 +6,10 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 
 from tiltyard_api.reasons import Reason
 from tiltyard_engine.call import Call, Served
-from tiltyard_engine.codecs.selection import selection
+from tiltyard_engine.codecs.echo import Echo
 from tiltyard_engine.counters import Block
 from tiltyard_engine.errors import Refusal
 from tiltyard_engine.http.message import Reply, Request, Response
@@ -18,15 +17,13 @@ from tiltyard_engine.pipeline import ServedPipeline, wall_clock_ms
 from tiltyard_engine.problem import JSON, problem
 from tiltyard_engine.record import NoPipelineRecorder
 from tiltyard_engine.scheduler import Scheduler
+from tiltyard_engine.wishes import read_wishes
 
 CLIENT_ID = b"x-tiltyard-inference-id"
 MAX_CLIENT_ID = 64
 REQUEST_ID = b"x-request-id"
 MAX_REQUEST_ID = 128
 VARIANT = b"x-tiltyard-variant"
-NO_PINS: Mapping[str, str] = {}
-
-JSON_TYPES = ("application/json", "application/*", "*/*")
 
 
 class App:
@@ -84,19 +81,22 @@ class App:
         echo = _request_id(headers.get(REQUEST_ID))
         try:
             self._admit()
-            _check_media(headers.get(b"content-type", b""), headers.get(b"accept", b""))
-            chosen = selection(request.query)
+            wishes = read_wishes(
+                request.query,
+                headers.get(b"content-type", b""),
+                headers.get(b"accept", b""),
+                headers.get(VARIANT, b""),
+            )
+            if wishes.pins:
+                pipeline.plane.check_pins(wishes.pins)
             decoded = pipeline.reader.read(request.body)
-            pins = _pins(headers.get(VARIANT))
-            if pins:
-                pipeline.plane.check_pins(pins)
             call = Call(
                 decoded.rows,
                 decoded.tensors,
                 decoded.fields,
                 headers,
                 identity=_client_id(headers.get(CLIENT_ID)),
-                pins=pins,
+                pins=wishes.pins,
                 inference_id=f"{self._prefix}{next(self._numbers):x}",
                 parsed=time.perf_counter_ns() - started,
             )
@@ -109,7 +109,8 @@ class App:
             if call.refusal:
                 response = problem(call.refusal, _answer_headers(call, echo))
             else:
-                body = pipeline.writer.write(call, request.body, wall_clock_ms(), chosen)
+                own = Echo(request.body, decoded.rows, decoded.plain)
+                body = pipeline.writer.write(call, own, wall_clock_ms(), wishes.selection)
                 response = Response(200, body, JSON + _answer_headers(call, echo))
             reply(response)
             self._words[self._in_flight] -= 1
@@ -199,59 +200,6 @@ def _allow(refusal: Refusal, listings: Mapping[str, object], path: str) -> bytes
     if refusal.reason is not Reason.METHOD_NOT_ALLOWED:
         return b""
     return b"Allow: GET, HEAD\r\n" if path in listings else b"Allow: POST\r\n"
-
-
-@lru_cache(maxsize=256)
-def _check_media(content_type: bytes, accept: bytes) -> None:
-    """Refuse bodies that are not records, and clients that take nothing we can write.
-
-    Raises:
-        Refusal: UnsupportedMediaType or NotAcceptable.
-
-    """
-    media, parameters = _media(content_type.decode("latin-1"))
-    if media not in ("", "application/json") or parameters.get("format", "pandas-records") != (
-        "pandas-records"
-    ):
-        raise Refusal(
-            Reason.UNSUPPORTED_MEDIA_TYPE,
-            f"Content-Type {content_type.decode('latin-1')!r} is not taken:"
-            " send application/json; format=pandas-records",
-            field="Content-Type",
-        )
-    offers = [_media(part) for part in accept.decode("latin-1").split(",") if part.strip()]
-    if offers and not any(
-        offer in JSON_TYPES and options.get("q", "1").strip("0.") != "" for offer, options in offers
-    ):
-        raise Refusal(
-            Reason.NOT_ACCEPTABLE,
-            f"Accept {accept.decode('latin-1')!r} leaves nothing: accept application/json",
-            field="Accept",
-        )
-
-
-def _media(value: str) -> tuple[str, dict[str, str]]:
-    """Media type and parameters of a header value."""
-    media, *parameters = (part.strip() for part in value.split(";"))
-    pairs = (part.partition("=") for part in parameters)
-    return media.lower(), {k.strip().lower(): v.strip().strip('"') for k, _, v in pairs}
-
-
-def _pins(header: bytes | None) -> Mapping[str, str]:
-    """Variants that a request asks for: `step=model`, several with commas."""
-    if header is None:
-        return NO_PINS
-    pins = {}
-    for part in header.decode("latin-1").split(","):
-        step, equals, variant = part.strip().partition("=")
-        if not equals:
-            raise Refusal(
-                Reason.UNKNOWN_VARIANT,
-                f"{part.strip()!r} is not of the form step=model: correct it",
-                field="X-Tiltyard-Variant",
-            )
-        pins[step] = variant
-    return pins
 
 
 def _client_id(header: bytes | None) -> str | None:

@@ -1,16 +1,19 @@
-"""One request on its way through the steps of a Pipeline."""
+"""One request on its way through the steps of a Pipeline.
+
+The records are msgspec structs: several are made for every request, at a third of the cost of
+dataclasses.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple
+
+import msgspec
 
 from tiltyard_api.reasons import Reason
 from tiltyard_engine.columns import Columns
 from tiltyard_engine.errors import Refusal
 
 
-@dataclass(slots=True)
-class Served:
+class Served(msgspec.Struct):
     """Which variants a routing step sent the rows of a call to."""
 
     variants: list[str]
@@ -19,25 +22,28 @@ class Served:
     rows: list[list[int]] | None = None
     """Rows of each part; None: one part with all of them."""
 
+    part_of: list[int] = []
+    """The part of each row, where there is more than one."""
+
     counted: bool = True
     """False keeps the call out of the statistics: pinned, or without its hash key."""
 
 
-class Run(NamedTuple):
+class Run(msgspec.Struct):
     """One model's part in a call, as the metrics count it."""
 
     step: str
     variant: str
     rows: int
     seconds: float
-    reason: Reason | None
+    reason: Reason | None = None
     """Why the model gave nothing, if it did not."""
 
-    nonfinite: int
+    nonfinite: int = 0
+    """NaN and infinities among its outputs."""
 
 
-@dataclass(slots=True)
-class Mirror:
+class Mirror(msgspec.Struct):
     """What a challenger is to be given once the caller has its answer."""
 
     step: str
@@ -49,8 +55,7 @@ class Mirror:
     rows: int
 
 
-@dataclass(slots=True)
-class Call:
+class Call(msgspec.Struct):
     """A decoded request and, step by step, what became of it.
 
     Transport and wire format are gone: what is left are tensors, keys and names.
@@ -67,35 +72,44 @@ class Call:
     identity: str | None = None
     """The client's own id, which draws where no hash key does."""
 
-    pins: Mapping[str, str] = field(default_factory=dict)
+    pins: Mapping[str, str] = {}
     """Variants that the request asks for, by step."""
 
     inference_id: str = ""
     parsed: int = 0
     """Nanoseconds that decoding took."""
 
-    outputs: dict[str, Columns] = field(default_factory=dict)
+    outputs: dict[str, Columns] = {}
     """Outputs of each step."""
 
-    beside: dict[str, dict[str, Columns | None]] = field(default_factory=dict)
+    beside: dict[str, dict[str, Columns | None]] = {}
     """Outputs of challengers that answer, by step and model; None: it gave nothing in time."""
 
-    served: dict[str, Served] = field(default_factory=dict)
-    mirrors: list[Mirror] = field(default_factory=list)
-    offers: list[tuple[str, str, bool]] = field(default_factory=list)
+    served: dict[str, Served] = {}
+    mirrors: list[Mirror] = []
+    offers: list[tuple[str, str, bool]] = []
     """Step, challenger and whether its lane took it, of challengers that answer."""
 
-    elapsed: list[int] = field(default_factory=list)
+    elapsed: list[int] = []
     """Nanoseconds of each step."""
 
-    compared: list[tuple[str, str, int, int]] = field(default_factory=list)
+    compared: list[tuple[str, str, int, int]] = []
     """Step, challenger, rows that match the champion's and rows that do not."""
 
-    runs: list[Run] = field(default_factory=list)
-    missing_keys: list[str] = field(default_factory=list)
+    runs: list[Run] = []
+    missing_keys: list[str] = []
     """Steps whose hash key the request lacked."""
 
     refusal: Refusal | None = None
+
+    @property
+    def divided(self) -> bool:
+        """Whether rows of the call went to different variants."""
+        return any(served.rows is not None for served in self.served.values())
+
+    def row_id(self, row: int) -> str:
+        """Inference id of a row: its own where the batch was divided."""
+        return f"{self.inference_id}-{row}" if self.divided else self.inference_id
 
     def refuse(self, refusal: Refusal, step: str) -> None:
         """End the call: what a model could not do is told with the step's name in front."""

@@ -50,6 +50,7 @@ class Dataplane:
             [sessions[name].cost for name in variants_of(step)[: _answering(step)]]
             for step in plan.steps
         ]
+        self._one_row = sum(max(cost.of(1) for cost in costs) for costs in self._costs)
         self._variants = {
             step.name: frozenset(step.variants if isinstance(step, PlanSplit) else ())
             for step in plan.steps
@@ -96,6 +97,8 @@ class Dataplane:
         """Longest that a call with this many rows may take, whichever variants serve it."""
         if self.waits:
             return DEAR_SECONDS
+        if rows == 1:
+            return self._one_row
         return sum(max(cost.of(rows) for cost in costs) for costs in self._costs)
 
     def check_pins(self, pins: Mapping[str, str]) -> None:

@@ -1,8 +1,8 @@
 """Runs a model for several calls at once, stacked where that changes no bit of an answer."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from tiltyard_api.reasons import Reason
@@ -12,8 +12,7 @@ from tiltyard_engine.errors import Refusal
 from tiltyard_engine.sessions import ModelError, ModelTimeoutError, Session
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
+class Ran(msgspec.Struct):
     """What a model gave for one job."""
 
     outputs: Columns
@@ -24,8 +23,7 @@ class Ran:
 Outcome = Ran | Refusal
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(msgspec.Struct):
     """The rows of one call that one model is to see."""
 
     inputs: Columns
@@ -53,14 +51,15 @@ def execute(session: Session, jobs: Sequence[Job], timeout: float | None) -> lis
 
 def _stackable(jobs: Sequence[Job]) -> bool:
     """Whether all jobs' tensors are arrays of the same row shape."""
-    shapes = [
-        [
-            column.shape[1:] if isinstance(column, np.ndarray) else None
-            for column in job.inputs.values()
-        ]
-        for job in jobs
-    ]
-    return None not in shapes[0] and all(shape == shapes[0] for shape in shapes)
+    for name, first in jobs[0].inputs.items():
+        if isinstance(first, list):
+            return False
+        shape = first.shape[1:]
+        for job in jobs:
+            column = job.inputs[name]
+            if isinstance(column, list) or column.shape[1:] != shape:
+                return False
+    return True
 
 
 def _stacked(session: Session, jobs: Sequence[Job], timeout: float | None) -> list[Outcome] | None:

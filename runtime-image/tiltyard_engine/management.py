@@ -8,6 +8,7 @@ import json
 import signal
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import uvloop
 from prometheus_client.exposition import choose_encoder
@@ -25,6 +26,10 @@ from tiltyard_engine.pipeline import Loaded
 from tiltyard_engine.problem import JSON, problem
 
 TEXT = b"Content-Type: text/plain; charset=utf-8\r\n"
+START_SECONDS = 2.0
+"""How long questions wait at first for the workers: an engine that takes over from another must
+not say that nothing is ready. Workers that need longer are news."""
+
 MANAGEMENT_LIMITS = Limits(max_body=1024, max_connections=256)
 
 
@@ -41,6 +46,7 @@ async def _serve(management: "Management", listening: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, ended.set)
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # the supervisor says when
+    await management.workers_up(START_SECONDS)
     await server.start(listening)
     await ended.wait()
     server.drain()
@@ -62,6 +68,13 @@ class Management:
             "/metrics": self._metrics,
             "/status": self._status,
         }
+
+    async def workers_up(self, wait: float) -> None:
+        """Wait until all workers serve, but not for ever."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                while not all(block.read(READY) for block in self._counters.blocks):
+                    await asyncio.sleep(0.01)
 
     def handle(self, request: Request, reply: Reply) -> None:
         """Answer one request."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from tiltyard_api.plan import Plan, PlanShadow, PlanSplit
 from tiltyard_api.reasons import STATUS_OF, Reason
-from tiltyard_engine.call import Call, Mirror
+from tiltyard_engine.call import Call, Mirror, Run
 from tiltyard_engine.columns import Columns
 from tiltyard_engine.counters import Block
 from tiltyard_engine.errors import Refusal
@@ -36,16 +36,16 @@ class VariantCounter:
             for reason in MODEL_REASONS
         }
 
-    def count(self, rows: int, seconds: float, reason: Reason | None, nonfinite: int) -> None:
+    def count(self, run: Run) -> None:
         """Count one run of the model for one request."""
         words = self._block.words
         words[self._requests] += 1
-        words[self._rows] += rows
-        self._block.observe(self._seconds, seconds)
-        if nonfinite:
-            words[self._nonfinite] += nonfinite
-        if reason is not None:
-            words[self._errors[reason]] += 1
+        words[self._rows] += run.rows
+        self._block.observe(self._seconds, run.seconds)
+        if run.nonfinite:
+            words[self._nonfinite] += run.nonfinite
+        if run.reason is not None:
+            words[self._errors[run.reason]] += 1
 
 
 class Recorder:
@@ -86,8 +86,8 @@ class Recorder:
         words[self._codes[call.refusal.status if call.refusal else OK]] += 1
         words[self._rows] += call.rows
         self._block.observe(self._seconds, seconds)
-        for step, variant, rows, took, reason, nonfinite in call.runs:
-            self._variants[step, variant].count(rows, took, reason, nonfinite)
+        for run in call.runs:
+            self._variants[run.step, run.variant].count(run)
         for step in call.missing_keys:
             words[self._missing[step]] += 1
         for step in call.pins:
@@ -112,13 +112,14 @@ class Recorder:
         variant = self._variants[step.name, challenger]
 
         def ran(mirror: Mirror, outcome: Ran, seconds: float) -> None:
-            variant.count(mirror.rows, seconds, None, outcome.nonfinite)
+            run = Run(step.name, challenger, mirror.rows, seconds, None, outcome.nonfinite)
+            variant.count(run)
             counter.ran()
             if mirror.outputs:
                 counter.compared(*compare(mirror.outputs, outcome.outputs, mirror.rows))
 
         def failed(mirror: Mirror, refusal: Refusal, seconds: float) -> None:
-            variant.count(mirror.rows, seconds, refusal.reason, 0)
+            variant.count(Run(step.name, challenger, mirror.rows, seconds, refusal.reason))
             counter.failed(refusal.reason)
 
         return LaneEvents(ran, failed, counter.late, counter.shutdown)

@@ -7,29 +7,17 @@ serving. Reads a `ResolveRequest` as JSON from standard input and writes a `Reso
 import sys
 from pathlib import Path
 
-from tiltyard_api.base import Contract
-from tiltyard_api.resolved import ResolvedModel
-from tiltyard_api.v1alpha1.models import ModelEntry, Source
+from tiltyard_api.resolved import (
+    ModelToResolve,
+    Resolution,
+    ResolvedModel,
+    ResolveReport,
+    ResolveRequest,
+)
+from tiltyard_api.v1alpha1.models import Source
 from tiltyard_engine.artifacts import ArtifactError, fetch
 from tiltyard_engine.onnxfile import NotOnnx, look_into
 from tiltyard_engine.sessions import ModelError, signature
-
-
-class ResolveRequest(Contract):
-    """Models to fetch and look at."""
-
-    folder: str
-    """What relative `file:` sources start from."""
-
-    store: str
-    models: tuple[ModelEntry, ...]
-
-
-class ResolveReport(Contract):
-    """What was found of each model: facts, or one sentence that says what is wrong."""
-
-    resolved: dict[str, ResolvedModel]
-    failed: dict[str, str]
 
 
 def resolve(source: Source, folder: Path, store: Path) -> ResolvedModel:
@@ -60,16 +48,18 @@ def resolve(source: Source, folder: Path, store: Path) -> ResolvedModel:
 def main() -> int:
     """Resolve what standard input asks for."""
     request = ResolveRequest.model_validate_json(sys.stdin.read())
-    resolved: dict[str, ResolvedModel] = {}
-    failed: dict[str, str] = {}
-    for entry in request.models:
-        try:
-            resolved[entry.name] = resolve(entry.source, Path(request.folder), Path(request.store))
-        except ArtifactError as error:
-            failed[entry.name] = str(error)
-    report = ResolveReport(resolved=resolved, failed=failed)
+    report = ResolveReport(
+        models=tuple(_resolution(model, Path(request.store)) for model in request.models)
+    )
     sys.stdout.write(report.model_dump_json(by_alias=True))
     return 0
+
+
+def _resolution(model: ModelToResolve, store: Path) -> Resolution:
+    try:
+        return Resolution(resolved=resolve(model.entry.source, Path(model.folder), store))
+    except ArtifactError as error:
+        return Resolution(fault=str(error))
 
 
 if __name__ == "__main__":

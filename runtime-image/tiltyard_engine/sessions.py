@@ -27,6 +27,12 @@ NEVER_INLINE = frozenset({"Loop", "Scan", "If"})
 PROBE_ROWS = 64
 """Rows of the larger of the two batches that a model's cost is measured with."""
 
+PROBES = 7
+"""Calls of which the quickest counts: others on the machine only ever make one slower."""
+
+QUICK_SECONDS = 0.1
+"""A model that takes longer for a row is measured once: it is dear in any case."""
+
 PROBE_TIMEOUT = 2.0
 """Seconds that one made-up call may take before the model counts as dear."""
 
@@ -166,10 +172,12 @@ class Session:
             self.cost = DEAR
 
     def _measure(self, rows: int) -> Cost:
-        one = min(self._time(1) for _ in range(3))
-        if rows == 1 or one > 0.1:
+        one = self._time(1)
+        if one < QUICK_SECONDS:
+            one = min(self._time(1) for _ in range(PROBES))
+        if rows == 1 or one > QUICK_SECONDS:
             return Cost(fixed=one, per_row=0.0 if rows == 1 else one)
-        many = min(self._time(rows) for _ in range(3))
+        many = min(self._time(rows) for _ in range(PROBES))
         per_row = max(many - one, 0.0) / (rows - 1)
         return Cost(fixed=max(one - per_row, 0.0), per_row=per_row)
 

@@ -6,14 +6,26 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
+from tiltyard_api.limits import LIMITS, Limit
 from tiltyard_api.names import DATA_PORT, MANAGEMENT_PORT
-from tiltyard_api.quantities import quantity_bytes, seconds
 from tiltyard_engine.http.limits import Limits
 from tiltyard_engine.pipeline import Sizes
 
-Number = TypeVar("Number", int, float)
+
+@dataclass(frozen=True, slots=True)
+class Starter:
+    """What a program that starts an engine may give it, and wait for."""
+
+    data_sockets: tuple[int, ...]
+    """Sockets to accept requests on, one a worker; empty: the engine binds its own."""
+
+    management_socket: int | None
+    ready_pipe: int | None
+    """Each worker writes one byte to it when it serves."""
+
+    parent: int | None
+    """Process that the engine must not outlive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +51,7 @@ class Settings:
     sizes: Sizes
     limits: Limits
     partition: str
+    starter: Starter
 
 
 def parse(arguments: Sequence[str]) -> Settings:
@@ -47,6 +60,8 @@ def parse(arguments: Sequence[str]) -> Settings:
     given = parser.parse_args(arguments)
     if len(given.plan) != len(given.routing):
         parser.error("give one --routing for each --plan, in the same order")
+    if bool(given.data_fd) != bool(given.management_fd):
+        parser.error("give --data-fd and --management-fd together")
     return Settings(
         plans=tuple(given.plan),
         routing=tuple(given.routing),
@@ -56,7 +71,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         port=given.port,
         management_host=given.management_host,
         management_port=given.management_port,
-        workers=given.workers or default_workers(),
+        workers=len(given.data_fd) or given.workers or default_workers(),
         max_in_flight=given.max_in_flight,
         grace=given.grace,
         drain_delay=given.drain_delay,
@@ -70,6 +85,12 @@ def parse(arguments: Sequence[str]) -> Settings:
             keep_alive=given.keep_alive,
         ),
         partition=os.environ.get("HOSTNAME", "engine"),
+        starter=Starter(
+            data_sockets=tuple(given.data_fd),
+            management_socket=given.management_fd,
+            ready_pipe=given.ready_fd,
+            parent=given.parent,
+        ),
     )
 
 
@@ -104,16 +125,21 @@ def _parser() -> argparse.ArgumentParser:
     add("--management-host", default="0.0.0.0")  # noqa: S104 - likewise
     add("--management-port", type=int, default=MANAGEMENT_PORT)
     add("--workers", type=_bounded(1, 256), help="default: whole cpus, at least 1")
-    add_limits(parser)
+    add(
+        "--data-fd",
+        type=int,
+        action="append",
+        default=[],
+        metavar="FD",
+        help="bound socket to serve on, one a worker; instead of host, port and workers",
+    )
+    add("--management-fd", type=int, metavar="FD", help="likewise, for the management port")
+    add("--ready-fd", type=int, metavar="FD", help="pipe that gets a byte from each ready worker")
+    add("--parent", type=int, metavar="PID", help="end when this process, our parent, ends")
+    for name, limit in LIMITS.items():
+        text = f"default {limit.default}"
+        add(f"--{name}", type=_reader(limit), default=limit.default, help=text)
     return parser
-
-
-def add_limits(parser: argparse.ArgumentParser) -> None:
-    """Add the limits of the data port."""
-    for name, kind, default in LIMITS:
-        parser.add_argument(
-            f"--{name}", type=kind, default=kind(default), help=f"default {default}"
-        )
 
 
 def _bounded(low: int, high: int) -> Callable[[str], int]:
@@ -126,32 +152,11 @@ def _bounded(low: int, high: int) -> Callable[[str], int]:
     return whole
 
 
-def _size(text: str) -> int:
-    return _checked(quantity_bytes, text)
+def _reader(limit: Limit) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        try:
+            return limit.read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
 
-
-def _span(text: str) -> float:
-    return _checked(seconds, text)
-
-
-def _checked(convert: Callable[[str], Number], text: str) -> Number:
-    try:
-        return convert(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-LIMITS: tuple[tuple[str, Callable[[str], float], str], ...] = (
-    ("max-body", _size, "16Mi"),
-    ("max-rows", _bounded(1, 2**31), "65536"),
-    ("max-header-bytes", _size, "32Ki"),
-    ("header-timeout", _span, "5s"),
-    ("body-timeout", _span, "30s"),
-    ("keep-alive", _span, "75s"),
-    ("max-depth", _bounded(4, 1000), "16"),
-    ("max-in-flight", _bounded(1, 10**6), "1024"),
-    ("max-connections", _bounded(1, 10**6), "10000"),
-    ("grace", _span, "30s"),
-    ("drain-delay", _span, "1s"),
-)
-"""Name, reader and default of each limit, as api.md 2 lists them."""
+    return read

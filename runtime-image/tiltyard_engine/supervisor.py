@@ -5,13 +5,15 @@ on can be broken by what it serves, and so that a fork is always safe.
 """
 
 import ctypes
+import gc
 import os
 import signal
+import socket
 import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from tiltyard_engine.counters import CounterFile, Layout
@@ -36,7 +38,7 @@ HEALTHY_SECONDS = 30.0
 EXTRA_SECONDS = 5.0
 """Beyond delay and grace, before children that do not end are killed."""
 
-SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1}
 
 
 @dataclass(slots=True)
@@ -57,9 +59,9 @@ class Supervisor:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        management = bind(settings.management_host, settings.management_port, 1)[0]
-        self._sockets = bind(settings.host, settings.port, settings.workers)
+        management, self._sockets = _listen(settings)
         loaded = load(settings)
+        gc.freeze()  # what is loaded stays: no collection looks at it, no fork copies it
         settings.state.mkdir(parents=True, exist_ok=True)
         counters = CounterFile(
             settings.state / "counters",
@@ -71,6 +73,7 @@ class Supervisor:
             Child(f"worker {n}", self._worker(n, loaded)) for n in range(settings.workers)
         ]
         self._management = Child("management", lambda: run_management(loaded, counters, management))
+        self._children = [self._management, *self._workers]
 
     def _worker(self, number: int, loaded: list[Loaded]) -> Callable[[], None]:
         def run() -> None:
@@ -83,44 +86,49 @@ class Supervisor:
         return run
 
     def run(self) -> int:
-        """Serve until SIGTERM or SIGINT. Returns the exit code."""
+        """Serve until SIGTERM or SIGINT, or until another engine took over (SIGUSR1).
+
+        Returns the exit code.
+        """
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        children = [self._management, *self._workers]
         while True:
-            self._start_due(children)
-            received = signal.sigtimedwait(SIGNALS, self._pause(children))
+            self._start_due()
+            received = signal.sigtimedwait(SIGNALS, self._pause())
             number = received.si_signo if received else None
             if number == signal.SIGCHLD:
-                self._reap(children)
+                for child, status in self._dead():
+                    self._schedule(child, status)
             elif number == signal.SIGHUP:
                 _send(self._workers, signal.SIGHUP)
+            elif number == signal.SIGUSR1:
+                return self._give_way()
             elif number in (signal.SIGTERM, signal.SIGINT):
                 return self._end()
 
-    def _start_due(self, children: list[Child]) -> None:
+    def _start_due(self) -> None:
         now = time.monotonic()
-        for child in children:
+        for child in self._children:
             if not child.pid and child.due <= now:
                 child.started = now
                 child.pid = _fork(child)
 
-    def _pause(self, children: list[Child]) -> float:
+    def _pause(self) -> float:
         """Seconds until the next child is due."""
-        due = [child.due for child in children if not child.pid]
+        due = [child.due for child in self._children if not child.pid]
         return max(min(due) - time.monotonic(), 0.001) if due else 3600.0
 
-    def _reap(self, children: list[Child]) -> None:
-        """Note who died, and when to start it again."""
+    def _dead(self) -> Iterator[tuple[Child, int]]:
+        """Children that have ended since we last asked, with their wait status."""
         while (died := _wait_any()) is not None:
             pid, status = died
-            for child in children:
+            for child in self._children:
                 if child.pid == pid:
-                    self._schedule(child, status)
+                    child.pid = 0
+                    yield child, status
 
     def _schedule(self, child: Child, status: int) -> None:
         now = time.monotonic()
         child.deaths = 0 if now - child.started > HEALTHY_SECONDS else child.deaths + 1
-        child.pid = 0
         child.due = now + RESTART_SECONDS[min(child.deaths, len(RESTART_SECONDS) - 1)]
         code = os.waitstatus_to_exitcode(status)
         log("a process died and is started again", process=child.name, exit_code=code)
@@ -128,16 +136,49 @@ class Supervisor:
             block = self._counters.blocks[self._workers.index(child)]
             block.words[block.offset(READY.metric)] = 0
 
+    def _give_way(self) -> int:
+        """End beside an engine that serves on the same sockets: leave them to it at once."""
+        _send([self._management], signal.SIGTERM)
+        _send(self._workers, signal.SIGUSR1)
+        return self._end()
+
     def _end(self) -> int:
         """Let the workers finish, then the management port, then leave."""
         for listening in self._sockets:
             listening.close()
         _send(self._workers, signal.SIGTERM)
         wait = self._settings.drain_delay + self._settings.grace + EXTRA_SECONDS
-        in_time = _wait_for(self._workers, wait)
+        in_time = self._wait_for(self._workers, wait)
         _send([self._management], signal.SIGTERM)
-        _wait_for([self._management], EXTRA_SECONDS)
+        self._wait_for([self._management], EXTRA_SECONDS)
         return 0 if in_time else 1
+
+    def _wait_for(self, children: list[Child], wait: float) -> bool:
+        """Wait until children have ended; kill those that have not. True when none had to be."""
+        deadline = time.monotonic() + wait
+        while any(child.pid for child in children) and time.monotonic() < deadline:
+            if not list(self._dead()):
+                signal.sigtimedwait({signal.SIGCHLD}, 0.2)
+        late = [child for child in children if child.pid]
+        _send(late, signal.SIGKILL)
+        for child in late:
+            os.waitpid(child.pid, 0)
+        return not late
+
+
+def end_with_parent() -> None:
+    """Have the kernel send us SIGTERM when our parent ends, however it ends."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _listen(settings: Settings) -> tuple[socket.socket, list[socket.socket]]:
+    """Sockets of the management port and of the data port: those we were given, or our own."""
+    starter = settings.starter
+    if starter.management_socket is not None:
+        data = [socket.socket(fileno=number) for number in starter.data_sockets]
+        return socket.socket(fileno=starter.management_socket), data
+    management = bind(settings.management_host, settings.management_port, 1)[0]
+    return management, bind(settings.host, settings.port, settings.workers)
 
 
 def _fork(child: Child) -> int:
@@ -150,7 +191,7 @@ def _fork(child: Child) -> int:
         return pid
     code = 1
     try:
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        end_with_parent()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         child.run()
         code = 0
@@ -174,18 +215,3 @@ def _wait_any() -> tuple[int, int] | None:
     except ChildProcessError:
         return None
     return (pid, status) if pid else None
-
-
-def _wait_for(children: list[Child], wait: float) -> bool:
-    """Wait until children have ended; kill those that have not. True when none had to be."""
-    deadline = time.monotonic() + wait
-    left = {child.pid for child in children if child.pid}
-    while left and time.monotonic() < deadline:
-        while (died := _wait_any()) is not None:
-            left.discard(died[0])
-        if left:
-            signal.sigtimedwait({signal.SIGCHLD}, 0.2)
-    for pid in left:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-    return not left

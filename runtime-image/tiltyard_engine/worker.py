@@ -1,12 +1,14 @@
 """One worker process: an event loop that answers the data port."""
 
 import asyncio
+import os
 import random
 import resource
 import secrets
 import signal
 import socket
 import time
+from contextlib import suppress
 from functools import partial
 
 import uvloop
@@ -59,11 +61,26 @@ class Worker:
         ended = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, ended.set)
+
+        def give_way() -> None:
+            server.stop_accepting()
+            ended.set()
+
+        loop.add_signal_handler(signal.SIGUSR1, give_way)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
+        self._reload()  # a restarted worker was forked with the first table
         await server.start(listening)
-        self._block.words[self._ready] = 1
+        self._announce()
         await ended.wait()
         await self._end(server, app, scheduler)
+
+    def _announce(self) -> None:
+        """Tell the management port, and whoever waits for the start, that requests are taken."""
+        self._block.words[self._ready] = 1
+        pipe = self._settings.starter.ready_pipe
+        if pipe is not None:
+            with suppress(BrokenPipeError):  # nobody waits for a restarted worker
+                os.write(pipe, b".")
 
     async def _end(self, server: Server, app: App, scheduler: Scheduler) -> None:
         """Drain: say goodbye on every answer, then stop accepting, then finish."""

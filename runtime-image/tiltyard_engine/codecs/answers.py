@@ -1,30 +1,32 @@
 """Writes pandas-style answers: one JSON object a row, nested or with dotted keys.
 
-Numbers keep the shortest digits of their own type; NaN and infinities are null.
+Numbers keep the shortest digits of their own type; NaN and infinities are null. What is the same in
+every row is put together once; a row then costs one join.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from itertools import repeat
 
 import msgspec
+import numpy as np
 import orjson
 
 from tiltyard_api.plan import Plan, PlanSplit
 from tiltyard_engine.call import Call, Served
+from tiltyard_engine.codecs.echo import ALL_MEMBERS, Echo, Texts
 from tiltyard_engine.codecs.selection import Selection
-from tiltyard_engine.columns import Column, Columns
+from tiltyard_engine.columns import Array, Column, Columns
 from tiltyard_engine.dataplane import model_split
 from tiltyard_engine.metrics import variants_of
 
-Group = tuple[str, list[tuple[str, bytes]]]
-"""A part of one row's answer: its name and its fields, each already JSON."""
+Fields = list[tuple[str, Texts]]
+"""Fields of a group; a field without a name is the group's own value."""
 
-NO_ANOMALY = [("count", b"0")]
+NO_ANOMALY: Fields = [("count", b"0")]
 
 
-@dataclass(frozen=True, slots=True)
-class Labels:
+class Labels(msgspec.Struct, frozen=True):
     """What answers say of the variants that served a row; the same for every such row."""
 
     split: bytes | None
@@ -39,35 +41,32 @@ class AnswersWriter:
         self._plan = plan
         self._last = plan.steps[-1].name
         self._split_steps = {step.name for step in plan.steps if isinstance(step, PlanSplit)}
-        self._models = {s.name: variants_of(s)[0] for s in plan.steps}
+        self._models = {step.name: variants_of(step)[0] for step in plan.steps}
         self._digests = {model.name: model.digest for model in plan.models}
         self._labels: dict[tuple[str, ...], Labels] = {}
         self._prefixes = {t.name: _text(t.name) + b":" for t in plan.steps[-1].outputs}
-        version = _text(plan.version)
-        self._tail = b'],"dropped":[],"partition":' + _text(partition) + b',"inference_id":"'
-        self._head = b',"pipeline_version":' + version + b',"elapsed":['
-        self._fixed = [
-            ("pipeline_version", version),
-            ("dropped", b"[]"),
-            ("partition", _text(partition)),
-        ]
+        self._version = _text(plan.version)
+        self._partition = _text(partition)
+        self._head = b',"pipeline_version":' + self._version + b',"elapsed":['
+        self._tail = b'],"dropped":[],"partition":' + self._partition + b',"inference_id":"'
 
-    def write(self, call: Call, body: bytes, now: int, chosen: Selection) -> bytes:
+    def write(self, call: Call, echo: Echo, now: int, chosen: Selection) -> bytes:
         """Encode a finished call.
 
         Args:
             call: with outputs.
-            body: the request's bytes, from which `in` is repeated as it was sent.
+            echo: the request's own columns.
             now: milliseconds since 1970.
             chosen: what the client asked for.
 
         """
         if call.rows == 1 and chosen.everything and not call.beside:
-            return self._one_row(call, body, now)
-        rows = _rendered(self._rows(call, body, now, chosen), chosen)
+            return self._one_row(call, echo, now)
+        groups = self._groups(call, echo, now, chosen)
+        rows = _rendered(_template(groups, chosen), call.rows)
         return b"[" + b",".join(rows) + b"]"
 
-    def _one_row(self, call: Call, body: bytes, now: int) -> bytes:
+    def _one_row(self, call: Call, echo: Echo, now: int) -> bytes:
         """The plain answer to one row, put together without detours."""
         labels = self._row_labels(call, 0)
         prefixes = self._prefixes
@@ -76,70 +75,75 @@ class AnswersWriter:
         ]
         if labels.split:
             fields.insert(0, b'"_model_split":' + labels.split)
-        elapsed = ",".join(map(str, (call.parsed, *call.elapsed))).encode()
+        elapsed = ",".join(map(str, (call.parsed, *call.elapsed)))
         return b"".join(
             (
-                b'[{"time":', str(now).encode(),
-                b',"in":', body.strip()[1:-1].strip(),
-                b',"out":{', b",".join(fields),
-                b'},"anomaly":{"count":0},"metadata":{"last_model":', labels.last_model,
-                self._head, elapsed, self._tail, call.inference_id.encode(),
-                b'","variants":', labels.variants, b"}}]",
+                b'[{"time":%d,"in":' % now,
+                echo.only_row(),
+                b',"out":{',
+                b",".join(fields),
+                b'},"anomaly":{"count":0},"metadata":{"last_model":',
+                labels.last_model,
+                self._head,
+                elapsed.encode(),
+                self._tail,
+                call.inference_id.encode(),
+                b'","variants":',
+                labels.variants,
+                b"}}]",
             )
-        )  # fmt: skip
+        )
 
-    def _rows(self, call: Call, body: bytes, now: int, chosen: Selection) -> Iterator[list[Group]]:
-        """Every row's groups, unfiltered within a group."""
-        outputs = _all_texts(call.outputs[self._last])
-        beside = [
-            (f"out_{model}", self._challenger_texts(model, columns, call.rows))
-            for models in call.beside.values()
-            for model, columns in models.items()
-        ]
-        echo = _echo(body, chosen)
-        time = [("", str(now).encode())]
-        elapsed = b"[" + ",".join(map(str, (call.parsed, *call.elapsed))).encode() + b"]"
-        for row in range(call.rows):
-            labels = self._row_labels(call, row)
-            out = [(name, texts[row]) for name, texts in outputs]
-            if labels.split:
-                out.insert(0, ("_model_split", labels.split))
-            yield [
-                ("time", time),
-                ("in", echo(row)),
-                ("out", out),
-                *((group, [(n, texts[row]) for n, texts in fields]) for group, fields in beside),
-                ("anomaly", NO_ANOMALY),
-                ("metadata", self._metadata(labels, elapsed, call, row)),
-            ]
+    def _groups(
+        self, call: Call, echo: Echo, now: int, chosen: Selection
+    ) -> Iterator[tuple[str, Fields]]:
+        """Every part of the answer, column by column."""
+        if call.divided:
+            labels = [self._row_labels(call, row) for row in range(call.rows)]
+            ids: Texts = [_text(call.row_id(row)) for row in range(call.rows)]
+            split: Texts = [label.split or b"null" for label in labels]
+            last: Texts = [label.last_model for label in labels]
+            variants: Texts = [label.variants for label in labels]
+            has_split = labels[0].split is not None
+        else:
+            label = self._row_labels(call, 0)
+            ids, split = _text(call.inference_id), label.split or b"null"
+            last, variants, has_split = label.last_model, label.variants, label.split is not None
+        yield "time", [("", str(now).encode())]
+        yield "in", echo.fields(chosen)
+        out = _all_texts(call.outputs[self._last])
+        yield "out", [("_model_split", split), *out] if has_split else out
+        for models in call.beside.values():
+            for model, columns in models.items():
+                yield f"out_{model}", self._challenger_texts(model, columns)
+        yield "anomaly", NO_ANOMALY
+        elapsed = ",".join(map(str, (call.parsed, *call.elapsed)))
+        yield (
+            "metadata",
+            [
+                ("last_model", last),
+                ("pipeline_version", self._version),
+                ("elapsed", f"[{elapsed}]".encode()),
+                ("dropped", b"[]"),
+                ("partition", self._partition),
+                ("inference_id", ids),
+                ("variants", variants),
+            ],
+        )
 
-    def _challenger_texts(
-        self, model: str, columns: Columns | None, rows: int
-    ) -> list[tuple[str, list[bytes]]]:
+    def _challenger_texts(self, model: str, columns: Columns | None) -> Fields:
         """A challenger's columns: always there, null where it gave nothing in time."""
         if columns is not None:
             return _all_texts(columns)
         plan = next(one for one in self._plan.models if one.name == model)
-        return [(tensor.name, [b"null"] * rows) for tensor in plan.outputs]
-
-    def _metadata(
-        self, labels: Labels, elapsed: bytes, call: Call, row: int
-    ) -> list[tuple[str, bytes]]:
-        return [
-            ("last_model", labels.last_model),
-            *self._fixed,
-            ("elapsed", elapsed),
-            ("inference_id", b'"' + row_id(call, row).encode() + b'"'),
-            ("variants", labels.variants),
-        ]
+        return [(tensor.name, b"null") for tensor in plan.outputs]
 
     def _row_labels(self, call: Call, row: int) -> Labels:
-        chosen = tuple(_served_at(served, row) for served in call.served.values())
+        chosen = tuple([_served_at(served, row) for served in call.served.values()])
         labels = self._labels.get(chosen)
         if labels is None:
-            labels = self._labels[chosen] = self._make_labels(
-                dict(zip(call.served, chosen, strict=True))
-            )
+            served = dict(zip(call.served, chosen, strict=True))
+            labels = self._labels[chosen] = self._make_labels(served)
         return labels
 
     def _make_labels(self, served: dict[str, str]) -> Labels:
@@ -154,23 +158,15 @@ class AnswersWriter:
         )
 
 
-def row_id(call: Call, row: int) -> str:
-    """Inference id of a row: its own where the batch was divided."""
-    divided = any(served.rows for served in call.served.values())
-    return f"{call.inference_id}-{row}" if divided else call.inference_id
-
-
 def _served_at(served: Served, row: int) -> str:
-    if served.rows is None:
-        return served.variants[0]
-    return next(v for v, rows in zip(served.variants, served.rows, strict=True) if row in rows)
+    return served.variants[0] if served.rows is None else served.variants[served.part_of[row]]
 
 
 def _text(value: object) -> bytes:
     return orjson.dumps(value)
 
 
-def _all_texts(columns: Columns) -> list[tuple[str, list[bytes]]]:
+def _all_texts(columns: Columns) -> Fields:
     return [(name, _texts(column)) for name, column in columns.items()]
 
 
@@ -178,7 +174,7 @@ def _texts(column: Column) -> list[bytes]:
     """JSON of each row of a column."""
     if isinstance(column, list) or column.dtype.kind == "O" or column.ndim > 2:
         return [_array_text(row) for row in column]
-    text = orjson.dumps(column, option=orjson.OPT_SERIALIZE_NUMPY)
+    text = orjson.dumps(np.ascontiguousarray(column), option=orjson.OPT_SERIALIZE_NUMPY)
     if column.ndim == 1:
         return text[1:-1].split(b",")
     if len(column) == 1:
@@ -186,33 +182,43 @@ def _texts(column: Column) -> list[bytes]:
     return [b"[" + row + b"]" for row in text[2:-2].split(b"],[")]
 
 
-def _array_text(row: Column) -> bytes:
-    if isinstance(row, list) or row.dtype.kind in "OU" or row.ndim == 0:
-        return orjson.dumps(row.tolist() if not isinstance(row, list) else row)
-    return orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY)
+def _array_text(row: Array) -> bytes:
+    if row.dtype.kind == "O" or row.ndim == 0:
+        return orjson.dumps(row.tolist())
+    return orjson.dumps(np.ascontiguousarray(row), option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _echo(body: bytes, chosen: Selection) -> Callable[[int], list[tuple[str, bytes]]]:
-    """The request's own columns, row by row, as they were sent."""
-    if not chosen.touches("in"):
-        return lambda _row: []
-    if not chosen.flat and chosen.keeps("in") and not any("in." in n for n in chosen.excluded):
-        whole = msgspec.json.decode(body, type=list[msgspec.Raw])
-        return lambda row: [("", bytes(whole[row]))]
-    parts = msgspec.json.decode(body, type=list[dict[str, msgspec.Raw]])
-    return lambda row: [(name, bytes(value)) for name, value in parts[row].items()]
+def _template(groups: Iterator[tuple[str, Fields]], chosen: Selection) -> list[Texts]:
+    """The parts of one row's object in order: constant bytes, and columns of bytes."""
+    parts: list[Texts] = [b"{"]
+    for group, fields in groups:
+        kept = [(name, texts) for name, texts in fields if chosen.keeps(group, name)]
+        if not kept:
+            continue
+        comma = b"," if len(parts) > 1 else b""
+        if chosen.flat:
+            for name, texts in kept:
+                parts += [comma + _text(f"{group}.{name}" if name else group) + b":", texts]
+                comma = b","
+        elif not kept[0][0]:
+            parts += [comma + _text(group) + b":", kept[0][1]]
+        else:
+            opening = comma + _text(group) + b":{"
+            for name, texts in kept:
+                named = b"" if name == ALL_MEMBERS else _text(name) + b":"
+                parts += [opening + named, texts]
+                opening = b","
+            parts.append(b"}")
+    return [*parts, b"}"]
 
 
-def _rendered(rows: Iterator[Sequence[Group]], chosen: Selection) -> Iterator[bytes]:
-    for groups in rows:
-        members = []
-        for group, fields in groups:
-            kept = [(f, text) for f, text in fields if chosen.keeps(group, f)]
-            if chosen.flat:
-                members += [_text(f"{group}.{f}" if f else group) + b":" + text for f, text in kept]
-            elif kept and not kept[0][0]:
-                members.append(_text(group) + b":" + kept[0][1])
-            elif kept:
-                inner = b",".join(_text(f) + b":" + text for f, text in kept)
-                members.append(_text(group) + b":{" + inner + b"}")
-        yield b"{" + b",".join(members) + b"}"
+def _rendered(parts: Sequence[Texts], rows: int) -> list[bytes]:
+    """One JSON object a row."""
+    merged: list[Texts] = []
+    for part in parts:
+        if isinstance(part, bytes) and merged and isinstance(merged[-1], bytes):
+            merged[-1] += part
+        else:
+            merged.append(part)
+    columns = [repeat(part, rows) if isinstance(part, bytes) else part for part in merged]
+    return list(map(b"".join, zip(*columns, strict=True)))

@@ -252,7 +252,7 @@ def _leaf(value: object, wanted: TensorType, column: str, row: int) -> Any:  # n
 def _number(value: float, wanted: TensorType, column: str, row: int) -> float:
     low, high = bounds(wanted)
     if DTYPES[wanted].kind != "f":
-        if isinstance(value, float) and not value.is_integer():
+        if value != int(value):
             message = f"column {column!r} is {value!r}, a {wanted} is due: round it"
             raise Refusal(Reason.WRONG_TYPE, message, field=column, row=row)
         value = int(value)

@@ -1,7 +1,6 @@
 """Which parts of an answer a client asked for, by the `dataset` parameters of the query."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 from urllib.parse import parse_qsl
 
 from tiltyard_api.reasons import Reason
@@ -19,11 +18,8 @@ class Selection:
     wanted: frozenset[str] = frozenset({EVERYTHING})
     excluded: frozenset[str] = frozenset()
     flat: bool = False
-
-    @property
-    def everything(self) -> bool:
-        """Whether this is the plain answer: all groups, nested."""
-        return self == Selection()
+    everything: bool = True
+    """Whether this is the plain answer: all groups, nested."""
 
     def keeps(self, group: str, field: str | None = None) -> bool:
         """Whether a column is answered: what is named itself beats what is said of its group."""
@@ -34,12 +30,16 @@ class Selection:
             return False
         return group in self.wanted or EVERYTHING in self.wanted
 
+    def whole(self, group: str) -> bool:
+        """Whether a group is answered with all its columns."""
+        dotted = f"{group}{SEPARATOR}"
+        return self.keeps(group) and not any(name.startswith(dotted) for name in self.excluded)
+
     def touches(self, group: str) -> bool:
         """Whether anything of a group may be answered."""
         return self.keeps(group) or any(name.startswith(f"{group}.") for name in self.wanted)
 
 
-@lru_cache(maxsize=256)
 def selection(query: str) -> Selection:
     """Read the query of a request.
 
@@ -66,7 +66,8 @@ def selection(query: str) -> Selection:
                 " dataset.flatten=true|false",
                 field=name,
             )
-    return Selection(frozenset(wanted or {EVERYTHING}), frozenset(excluded), flat)
+    everything = wanted <= {EVERYTHING} and not excluded and not flat
+    return Selection(frozenset(wanted or {EVERYTHING}), frozenset(excluded), flat, everything)
 
 
 def _group(parameter: str, value: str) -> str:

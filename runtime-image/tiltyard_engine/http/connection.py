@@ -2,10 +2,10 @@
 
 import asyncio
 import fcntl
-import logging
 import termios
+import traceback
 from collections import deque
-from typing import cast
+from typing import Final, cast
 
 from typing_extensions import override
 
@@ -24,8 +24,10 @@ from tiltyard_engine.http.refusals import (
     too_many_connections,
 )
 from tiltyard_engine.http.service import Service
+from tiltyard_engine.log import log
 
-_log = logging.getLogger(__name__)
+_TURNED_AWAY: Final = 128
+"""Connections beyond the limit that may be told so at once; more are dropped without a word."""
 
 
 class Connection(asyncio.Protocol):
@@ -73,7 +75,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         most = self._service.limits.max_connections
         count = self._service.join(self)
-        if count > most + most // 10:  # even saying no takes a connection
+        if count > most + _TURNED_AWAY:
             self._transport.abort()
         elif count > most:
             self._refuse(too_many_connections(self._service.limits))
@@ -101,6 +103,8 @@ class Connection(asyncio.Protocol):
         self._ended = True
         if self._reader.stage is HEAD or self._reader.stage is BODY:
             self._refuse(malformed("the client closed before the end of its request"))
+        if self._owed:
+            self._reader.shut()
         return bool(self._owed)  # True keeps our side open for the answers that are owed
 
     @override
@@ -172,6 +176,8 @@ class Connection(asyncio.Protocol):
                 self._hold()
         if self._reader.steps != self._steps and not self._blocked:
             self._renew_deadline()
+        if self._reader.expecting and not self._owed:
+            self._let_go_on()
 
     def _unpack_and_hand_over(self, head: Head, body: bytes) -> None:
         if head.encoding:
@@ -192,7 +198,7 @@ class Connection(asyncio.Protocol):
                 Request(head.method, head.path, head.query, head.headers, body), exchange.answer
             )
         except Exception:  # noqa: BLE001 - whatever fails, its client gets an answer and the others go on
-            _log.exception("the handler failed")
+            log("a handler failed", path=head.path, error=traceback.format_exc())
             if exchange.response is None:
                 exchange.answer(self._service.refuse(handler_failed()))
 
@@ -231,21 +237,28 @@ class Connection(asyncio.Protocol):
             out.append(service.writer.write(response, head, CLOSE if last else head.persistence))
         if out:
             self._transport.writelines(out)
-        if last:
-            self._finish()
-        elif not owed:
-            self._rest()
+            if last:
+                self._finish()
+            elif not owed:
+                self._rest()
 
     def _rest(self) -> None:
-        """Nothing is owed: the next move is the client's."""
+        """All that was owed is written: the next move is the client's."""
         reader = self._reader
+        if self._blocked:
+            return
         if reader.stage is BETWEEN:
             self.deadline = self._service.idle_until
+        elif self._ended:
+            self._finish()
         elif reader.expecting:
-            reader.expecting = False
-            self._transport.write(CONTINUE)
-        if self._held and not self._blocked:
+            self._let_go_on()
+        if self._held:
             self._release()
+
+    def _let_go_on(self) -> None:
+        self._reader.expecting = False
+        self._transport.write(CONTINUE)
 
     def _finish(self) -> None:
         """Say that this was the last answer, and give the client time to read it.

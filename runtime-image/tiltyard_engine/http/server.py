@@ -34,6 +34,11 @@ class Server:
         self._sweep_at: asyncio.TimerHandle | None = None
         self._swept_at = 0.0
 
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._service.connections)
+
     async def start(self, *sockets: socket.socket) -> None:
         """Accept on sockets that are bound, and may already be listening."""
         loop = asyncio.get_running_loop()

@@ -74,7 +74,7 @@ class ModelRunner:
         results: list[Ran | None] = []
         for call, job, outcome in zip(calls, jobs, outcomes, strict=True):
             if isinstance(outcome, Refusal):
-                call.runs.append(Run(step, name, job.rows, took, outcome.reason, 0))
+                call.runs.append(Run(step, name, job.rows, took, outcome.reason))
                 call.refuse(outcome, step)
                 results.append(None)
             else:

@@ -1,7 +1,8 @@
 """The step that divides requests between variants by weight."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+import msgspec
 
 from tiltyard_api.plan import PlanSplit
 from tiltyard_api.reasons import Reason
@@ -17,13 +18,12 @@ Rows = list[int] | None
 """Rows of a call; None: all of them."""
 
 
-@dataclass(slots=True)
-class Part:
+class Part(msgspec.Struct):
     """The rows of a call that go to one variant."""
 
     call: Call
     rows: Rows
-    outputs: Columns = field(default_factory=dict)
+    outputs: Columns = {}
 
 
 class SplitStep:
@@ -75,17 +75,22 @@ class SplitStep:
         else:
             draws, counted = self._draws(call, context)
             chosen = [pick(ends, draw) for draw in draws]
-        if len(set(chosen)) == 1:
+        if len(chosen) == 1 or len(set(chosen)) == 1:
             parts[chosen[0]].append(Part(call, None))
-            call.served[self.name] = Served([self._variants[chosen[0]]], None, counted)
+            call.served[self.name] = Served([self._variants[chosen[0]]], counted=counted)
             return
         rows: dict[int, list[int]] = {}
         for row, index in enumerate(chosen):
             rows.setdefault(index, []).append(row)
         for index, mine in rows.items():
             parts[index].append(Part(call, mine))
-        names = [self._variants[index] for index in rows]
-        call.served[self.name] = Served(names, list(rows.values()), counted)
+        order = {index: part for part, index in enumerate(rows)}
+        call.served[self.name] = Served(
+            [self._variants[index] for index in rows],
+            list(rows.values()),
+            [order[index] for index in chosen],
+            counted,
+        )
 
     def _draws(self, call: Call, context: Context) -> tuple[list[int], bool]:
         """Draws of a call, one for all rows or one a row, and whether they count."""

@@ -1,0 +1,43 @@
+"""The request's own columns, repeated in the answer as they were sent."""
+
+import msgspec
+
+from tiltyard_engine.codecs.selection import Selection
+
+Texts = bytes | list[bytes]
+"""JSON of a column: one text a row, or one for all rows."""
+
+ALL_MEMBERS = "*"
+"""Name of a field whose text is all members of its group, with their names."""
+
+
+class Echo(msgspec.Struct):
+    """The rows of a body, divided only as far as an answer needs."""
+
+    body: bytes
+    rows: int
+    plain: bool
+    """Whether no text of the body can hold a brace, so that `},{` always divides rows."""
+
+    def only_row(self) -> bytes:
+        """The single row of a body with one row."""
+        return self.body.strip()[1:-1].strip()
+
+    def fields(self, chosen: Selection) -> list[tuple[str, Texts]]:
+        """The columns that are answered: whole rows where all are wanted nested."""
+        if not chosen.touches("in"):
+            return []
+        if not chosen.flat and chosen.whole("in"):
+            return [(ALL_MEMBERS, self._inner_rows())]
+        rows = msgspec.json.decode(self.body, type=list[dict[str, msgspec.Raw]])
+        return [(name, [bytes(row[name]) for row in rows]) for name in rows[0]]
+
+    def _inner_rows(self) -> list[bytes]:
+        """Each row's members, without its braces."""
+        if self.plain:
+            for divider in (b"},{", b"}, {"):
+                rows = self.only_row()[1:-1].split(divider)
+                if len(rows) == self.rows:
+                    return rows
+        rows = msgspec.json.decode(self.body, type=list[msgspec.Raw])
+        return [bytes(row).strip()[1:-1] for row in rows]
