@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from tiltyard_api.base import Contract
+from tiltyard_api.v1alpha1.models import ModelEntry
 
 
 class GraphTensor(Contract):
@@ -27,3 +28,34 @@ class ResolvedModel(Contract):
 
     inputs: tuple[GraphTensor, ...]
     outputs: tuple[GraphTensor, ...]
+
+
+class ModelToResolve(Contract):
+    """A model of a manifest."""
+
+    folder: str
+    """What a relative `file:` source starts from."""
+
+    entry: ModelEntry
+
+
+class ResolveRequest(Contract):
+    """What the resolver reads from its standard input."""
+
+    store: str
+    """Folder that artifacts are copied into, named by their digests."""
+
+    models: tuple[ModelToResolve, ...]
+
+
+class Resolution(Contract):
+    """What was found of one model: facts, or a sentence that says what is wrong."""
+
+    resolved: ResolvedModel | None = None
+    fault: str | None = None
+
+
+class ResolveReport(Contract):
+    """What the resolver writes to its standard output: one entry a model, in the order asked."""
+
+    models: tuple[Resolution, ...]

@@ -73,7 +73,7 @@ class Management:
         """Wait until all workers serve, but not for ever."""
         with suppress(TimeoutError):
             async with asyncio.timeout(wait):
-                while not all(block.read(READY) for block in self._counters.blocks):
+                while not all(block.read(READY) for block in self._counters.blocks):  # noqa: ASYNC110 - other processes' memory
                     await asyncio.sleep(0.01)
 
     def handle(self, request: Request, reply: Reply) -> None:

@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tiltyard_engine.counters import CounterFile, Layout
+from tiltyard_engine.counters import Block, CounterFile, Layout
 from tiltyard_engine.http.server import bind
 from tiltyard_engine.load import load
 from tiltyard_engine.log import log
@@ -68,6 +68,8 @@ class Supervisor:
             Layout(engine_series([one.plan for one in loaded])),
             settings.workers,
         )
+        for block in counters.blocks:
+            _not_ready(block)  # the file may tell of a process that was killed
         self._counters = counters
         self._workers = [
             Child(f"worker {n}", self._worker(n, loaded)) for n in range(settings.workers)
@@ -133,8 +135,7 @@ class Supervisor:
         code = os.waitstatus_to_exitcode(status)
         log("a process died and is started again", process=child.name, exit_code=code)
         if child in self._workers:
-            block = self._counters.blocks[self._workers.index(child)]
-            block.words[block.offset(READY.metric)] = 0
+            _not_ready(self._counters.blocks[self._workers.index(child)])
 
     def _give_way(self) -> int:
         """End beside an engine that serves on the same sockets: leave them to it at once."""
@@ -169,6 +170,10 @@ class Supervisor:
 def end_with_parent() -> None:
     """Have the kernel send us SIGTERM when our parent ends, however it ends."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _not_ready(block: Block) -> None:
+    block.words[block.offset(READY.metric)] = 0
 
 
 def _listen(settings: Settings) -> tuple[socket.socket, list[socket.socket]]:
