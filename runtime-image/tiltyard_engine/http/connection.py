@@ -153,7 +153,7 @@ class Connection(asyncio.Protocol):
             self.deadline = min(self.deadline, deadline)
 
     def abort(self) -> None:
-        """Drop the connection and what is owed on it."""
+        """Drop the connection with all that is owed on it."""
         self._transport.abort()
 
     # Requests in
@@ -197,7 +197,7 @@ class Connection(asyncio.Protocol):
             self._service.handler(
                 Request(head.method, head.path, head.query, head.headers, body), exchange.answer
             )
-        except Exception:  # noqa: BLE001 - whatever fails, its client gets an answer and the others go on
+        except Exception:  # noqa: BLE001 - its client gets an answer, the others go on
             log("a handler failed", path=head.path, error=traceback.format_exc())
             if exchange.response is None:
                 exchange.answer(self._service.refuse(handler_failed()))
@@ -295,19 +295,8 @@ class Connection(asyncio.Protocol):
             self._pull()
 
     def _renew_deadline(self) -> None:
-        limits = self._service.limits
-        stage = self._reader.stage
         self._steps = self._reader.steps
-        if self._over:
-            wait = limits.linger
-        elif stage is HEAD:
-            wait = limits.header_timeout
-        elif stage is BODY:
-            wait = limits.body_timeout
-        else:
-            self.deadline = self._service.idle_until
-            return
-        self.deadline = self._service.after(wait)
+        self.deadline = self._service.due(self._reader.stage)
 
     def _has_mail(self) -> bool:
         """Whether bytes wait in the socket: closing now would lose a request."""

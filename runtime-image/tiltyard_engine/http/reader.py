@@ -78,9 +78,10 @@ class RequestReader:
                 return None
             start = self._at
             if 0 <= head.length <= len(self._data) - start:
-                self._at = start + head.length
+                body = self._data[start : start + head.length]
+                self._advance(start + head.length)
                 self._enter(BETWEEN)
-                return head, self._data[start : self._at]
+                return head, body
             self._head = head
             self._body = body_of(head.length, self._limits)
             self._enter(BODY)
@@ -90,7 +91,7 @@ class RequestReader:
     def _next_piece(self, body: Body) -> tuple[Head, bytes] | None:
         if self._at < len(self._data):
             self.expecting = False
-            self._at = body.take(self._data, self._at)
+            self._advance(body.take(self._data, self._at))
         if not body.complete:
             return None
         self._body = None
@@ -100,7 +101,7 @@ class RequestReader:
     def shut(self) -> None:
         """Take nothing more."""
         self.stage = SHUT
-        self._data = b""
+        self._data, self._at = b"", 0
         self._body = None
         self.expecting = False
 
@@ -118,6 +119,13 @@ class RequestReader:
             if self.stage is BETWEEN:
                 self._enter(HEAD)
         return None
+
+    def _advance(self, at: int) -> None:
+        """Count bytes as taken; idle connections must not keep what they once read."""
+        if at < len(self._data):
+            self._at = at
+        else:
+            self._data, self._at = b"", 0
 
     def _enter(self, stage: Stage) -> None:
         self.stage = stage

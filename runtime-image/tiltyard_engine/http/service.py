@@ -9,6 +9,7 @@ from tiltyard_engine.http.answer import AnswerWriter
 from tiltyard_engine.http.head import HeadReader
 from tiltyard_engine.http.limits import Limits
 from tiltyard_engine.http.message import Handler, Response
+from tiltyard_engine.http.reader import BETWEEN, BODY, HEAD, SHUT, Stage
 
 _SWEEPS_PER_LIMIT: Final = 4
 _LONGEST_PAUSE: Final = 1.0  # the Date header follows the sweeps
@@ -54,6 +55,7 @@ class Service:
         "now",
         "pause",
         "refuse",
+        "waits",
         "writer",
     )
 
@@ -72,7 +74,13 @@ class Service:
         self.now = 0.0
         shortest = min(limits.header_timeout, limits.body_timeout, limits.keep_alive, limits.linger)
         self.pause = min(_LONGEST_PAUSE, shortest / _SWEEPS_PER_LIMIT)
-        self.idle_until = self.after(limits.keep_alive)  # for whoever becomes idle now
+        self.waits = {
+            BETWEEN: limits.keep_alive,
+            HEAD: limits.header_timeout,
+            BODY: limits.body_timeout,
+            SHUT: limits.linger,
+        }
+        self.idle_until = self.due(BETWEEN)  # for whoever becomes idle now
 
     def join(self, connection: Member) -> int:
         """Register a connection; say how many there are with it."""
@@ -90,10 +98,14 @@ class Service:
         """When a wait of at least that long is over, on the service's clock."""
         return self.now + seconds + self.pause
 
+    def due(self, stage: Stage) -> float:
+        """When whoever enters a stage now must have left it."""
+        return self.after(self.waits[stage])
+
     def sweep(self, elapsed: float) -> None:
         """Move the clock and see to the connections whose deadline has passed."""
         self.now += min(elapsed, 2 * self.pause)
-        self.idle_until = self.after(QUIET if self.draining else self.limits.keep_alive)
+        self.idle_until = self.due(BETWEEN)
         self.writer.renew()
         for connection in [each for each in self.connections if each.deadline <= self.now]:
             connection.expire()
@@ -101,6 +113,7 @@ class Service:
     def drain(self) -> None:
         """Let every connection end with the answer it is owed, or soon if it is owed none."""
         self.draining = True
-        self.idle_until = self.after(QUIET)
+        self.waits[BETWEEN] = min(self.limits.keep_alive, QUIET)
+        self.idle_until = self.due(BETWEEN)
         for connection in self.connections:
             connection.hurry(self.now + QUIET)

@@ -1,0 +1,29 @@
+"""A server of ours in a process of its own, for tests that need all the file descriptors.
+
+Run as a program: prints its port and serves until its standard input ends.
+"""
+
+import asyncio
+import resource
+import sys
+
+import uvloop
+
+from loopback import echo, refuse
+from tiltyard_engine.http.limits import Limits
+from tiltyard_engine.http.server import Server, bind
+
+
+async def serve(max_connections: int) -> None:
+    """Serve until standard input ends."""
+    sockets = bind("127.0.0.1", 0, 1)
+    server = Server(echo, refuse, Limits(max_connections=max_connections))
+    await server.start(*sockets)
+    sys.stdout.write(f"{sockets[0].getsockname()[1]}\n")
+    sys.stdout.flush()
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    sys.stdout.write(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}\n")
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(int(sys.argv[1])))
