@@ -1,9 +1,6 @@
 """The one place where the benchmark calls the engine in process, without transport."""
 
-import json
 import random
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -11,17 +8,20 @@ from functools import partial
 from pathlib import Path
 
 import yaml
+
 from tiltyard_api.manifest import read_pipeline
 from tiltyard_api.names import local_uid
-from tiltyard_api.resolved import ResolvedModel
 from tiltyard_core.compile import compile_plan, compile_routing
 from tiltyard_engine.app import App
 from tiltyard_engine.counters import CounterFile, Layout
+from tiltyard_engine.faces import open_faces
 from tiltyard_engine.http.message import Request, Response
 from tiltyard_engine.metrics import engine_series
-from tiltyard_engine.pipeline import Loaded, ServedPipeline, Sizes
+from tiltyard_engine.pipeline import Loaded, ServedPipeline
+from tiltyard_engine.resolve import resolve
 from tiltyard_engine.scheduler import Scheduler
 from tiltyard_engine.sessions import Session
+from tiltyard_engine.sizes import Sizes
 from tiltyard_engine.steps.base import Context
 
 Answer = Callable[[list[bytes]], list[bytes]]
@@ -58,11 +58,11 @@ def open_dataplane(manifest: Path) -> Answer:
         Path(tempfile.mkdtemp()) / "counters", Layout(engine_series([loaded.plan])), 1
     )
     block = counters.blocks[0]
-    served = ServedPipeline(loaded, block, "benchmark", Sizes())
+    served = ServedPipeline(loaded, block)
     loop = TurnLoop()
     draw = partial(random.Random(1).getrandbits, 64)
     scheduler = Scheduler(loop, Context(time.perf_counter_ns, draw, watched=False), 1)
-    app = App([served], scheduler, loop, block, 1024)
+    app = App(open_faces([served], "benchmark", Sizes()), scheduler, loop, block, 1024)
     path = f"/pipelines/{loaded.plan.pipeline}"
 
     def answer(bodies: list[bytes]) -> list[bytes]:
@@ -78,20 +78,9 @@ def open_dataplane(manifest: Path) -> Answer:
 def _load(manifest: Path) -> Loaded:
     pipeline = read_pipeline(yaml.safe_load(manifest.read_text()))
     store = Path(tempfile.mkdtemp())
-    models = [
-        entry.model_dump(mode="json", by_alias=True, exclude_none=True)
-        for entry in pipeline.spec.models
-    ]
-    request = {"folder": str(manifest.parent), "store": str(store), "models": models}
-    done = subprocess.run(
-        [sys.executable, "-m", "tiltyard_engine.resolve"],
-        input=json.dumps(request),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found = json.loads(done.stdout)["resolved"]
-    resolved = {name: ResolvedModel.model_validate(facts) for name, facts in found.items()}
+    resolved = {
+        entry.name: resolve(entry.source, manifest.parent, store) for entry in pipeline.spec.models
+    }
     plan = compile_plan(pipeline, resolved)
     table = compile_routing(pipeline, plan, local_uid("default", plan.pipeline), 1)
     sessions = {model.name: Session(model, store / model.digest) for model in plan.models}

@@ -7,7 +7,10 @@ One exception class carries all of it: what differs between two refusals is the 
 code that handles them.
 """
 
+import traceback
+
 from tiltyard_api.reasons import STATUS_OF, Reason
+from tiltyard_engine.log import log
 
 
 class Refusal(Exception):  # noqa: N818 - the field's word; it is not always an error of ours
@@ -30,3 +33,10 @@ class Refusal(Exception):  # noqa: N818 - the field's word; it is not always an 
         self.message = message
         self.field = field
         self.row = row
+
+
+def internal_failure(error: BaseException) -> Refusal:
+    """What a caller is told of a fault of ours: nothing of its inside. Logs it, once."""
+    trace = "".join(traceback.format_exception(error))
+    log("a request failed by a fault of the engine", error=trace)
+    return Refusal(Reason.MODEL_FAILED, "the engine failed on this request; its log says how")

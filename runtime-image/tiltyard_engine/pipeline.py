@@ -1,14 +1,11 @@
-"""A Pipeline as one worker serves it: the data plane with its wire format and its counters."""
+"""A Pipeline as one worker serves it: the data plane with its counters and its challengers."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tiltyard_api.plan import Plan, PlanShadow
 from tiltyard_api.routing import RoutingTable
 from tiltyard_engine.call import Call, Mirror
-from tiltyard_engine.codecs.answers import AnswersWriter
-from tiltyard_engine.codecs.records import RecordsReader
 from tiltyard_engine.counters import Block
 from tiltyard_engine.dataplane import Dataplane, RoutingRefused
 from tiltyard_engine.lane import LOWEST_PRIORITY, Lane, Work
@@ -29,14 +26,12 @@ class Loaded:
 class ServedPipeline:
     """One Pipeline in one worker."""
 
-    def __init__(self, loaded: Loaded, block: Block, partition: str, sizes: "Sizes") -> None:
+    def __init__(self, loaded: Loaded, block: Block) -> None:
         self.plan = loaded.plan
         self._block = block
         self._lanes: dict[tuple[str, str], Lane] = {}
         self._answered: list[Call] = []
-        self.recorder = Recorder(loaded.plan, block, "records")
-        self.reader = RecordsReader(loaded.plan, sizes.rows, sizes.depth)
-        self.writer = AnswersWriter(loaded.plan, partition)
+        self.recorder = Recorder(loaded.plan, block)
         self._sessions = loaded.sessions
         self.plane = Dataplane(loaded.plan, loaded.table, loaded.sessions, self._make_lanes)
         self._note_routing()
@@ -104,16 +99,3 @@ class ServedPipeline:
         """End the lanes; what waits in them is counted as dropped."""
         for lane in self._lanes.values():
             lane.close()
-
-
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """How large one request may be."""
-
-    rows: int = 65536
-    depth: int = 16
-
-
-def wall_clock_ms() -> int:
-    """Milliseconds since 1970, as answers tell them."""
-    return time.time_ns() // 1_000_000

@@ -16,6 +16,7 @@ from tiltyard_engine.metrics import (
     MODEL_REASONS,
     NO_PIPELINE,
     PARTS_PER_UNIT,
+    PROTOCOLS,
     variants_of,
 )
 
@@ -51,11 +52,13 @@ class VariantCounter:
 class Recorder:
     """Counts the calls of one Pipeline."""
 
-    def __init__(self, plan: Plan, block: Block, protocol: str) -> None:
+    def __init__(self, plan: Plan, block: Block) -> None:
         name = plan.pipeline
         self._block = block
         self._codes = {
-            int(c): block.offset("tiltyard_requests_total", name, protocol, c) for c in CODES
+            (protocol, int(code)): block.offset("tiltyard_requests_total", name, protocol, code)
+            for protocol in PROTOCOLS
+            for code in CODES
         }
         self._seconds = block.offset("tiltyard_request_seconds", name, histogram=True)
         self._rows = block.offset("tiltyard_rows_total", name)
@@ -76,14 +79,14 @@ class Recorder:
             for c in step.challengers
         }
 
-    def refused(self, status: int) -> None:
+    def refused(self, status: int, protocol: str) -> None:
         """Count a request that was refused before it became a call."""
-        self._block.words[self._codes[status]] += 1
+        self._block.words[self._codes[protocol, status]] += 1
 
-    def answered(self, call: Call, seconds: float) -> None:
+    def answered(self, call: Call, seconds: float, protocol: str) -> None:
         """Count a call and everything it met on its way."""
         words = self._block.words
-        words[self._codes[call.refusal.status if call.refusal else OK]] += 1
+        words[self._codes[protocol, call.refusal.status if call.refusal else OK]] += 1
         words[self._rows] += call.rows
         self._block.observe(self._seconds, seconds)
         for run in call.runs:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from tiltyard_engine.call import Call
 from tiltyard_engine.dataplane import INLINE_SECONDS, Dataplane
+from tiltyard_engine.errors import internal_failure
 from tiltyard_engine.steps.base import Context
 
 Done = Callable[[Call], None]
@@ -77,7 +78,7 @@ class Scheduler:
             now, later = pairs[:room], pairs[room:]
             if later:
                 self._turn.setdefault(plane, []).extend(later)
-            plane.run([call for call, _ in now], self._context)
+            _run(plane, [call for call, _ in now], self._context)
             for call, done in now:
                 done(call)
         if self._turn and not self._flushing:
@@ -93,7 +94,7 @@ class Scheduler:
             count = max(1, min(share, int(BATCH_SECONDS / max(cost, 1e-6))))
             pairs = [backlog.waiting.popleft() for _ in range(count)]
             backlog.running += 1
-            future = self._pool.submit(plane.run, [call for call, _ in pairs], self._watched)
+            future = self._pool.submit(_run, plane, [call for call, _ in pairs], self._watched)
             future.add_done_callback(
                 lambda _future, pairs=pairs: self._loop.call_soon_threadsafe(  # type: ignore[misc]
                     self._finish, plane, backlog, pairs
@@ -105,3 +106,13 @@ class Scheduler:
         self._feed(plane, backlog)
         for call, done in pairs:
             done(call)
+
+
+def _run(plane: Dataplane, calls: list[Call], context: Context) -> None:
+    """Run calls; a fault of ours refuses them, since somebody waits for each."""
+    try:
+        plane.run(calls, context)
+    except Exception as error:  # noqa: BLE001 - the last frame that knows the calls
+        refusal = internal_failure(error)
+        for call in calls:
+            call.refusal = call.refusal or refusal

@@ -10,7 +10,7 @@ from pathlib import Path
 from tiltyard_api.limits import LIMITS, Limit
 from tiltyard_api.names import DATA_PORT, MANAGEMENT_PORT
 from tiltyard_engine.http.limits import Limits
-from tiltyard_engine.pipeline import Sizes
+from tiltyard_engine.sizes import Sizes
 
 
 @dataclass(frozen=True, slots=True)

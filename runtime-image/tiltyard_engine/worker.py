@@ -16,6 +16,7 @@ import uvloop
 from tiltyard_engine.app import App
 from tiltyard_engine.counters import Block
 from tiltyard_engine.dataplane import RoutingRefused
+from tiltyard_engine.faces import open_faces
 from tiltyard_engine.http.server import Server
 from tiltyard_engine.load import LoadError, read_table
 from tiltyard_engine.log import log
@@ -43,9 +44,7 @@ class Worker:
     def __init__(self, settings: Settings, loaded: list[Loaded], block: Block) -> None:
         self._settings = settings
         self._block = block
-        self._pipelines = [
-            ServedPipeline(one, block, settings.partition, settings.sizes) for one in loaded
-        ]
+        self._pipelines = [ServedPipeline(one, block) for one in loaded]
         self._ready = block.offset(READY.metric)
 
     async def serve(self, listening: socket.socket) -> None:
@@ -56,7 +55,8 @@ class Worker:
         draw = partial(chance.getrandbits, 64)
         context = Context(time.perf_counter_ns, draw, watched=False)
         scheduler = Scheduler(loop, context, max(1, int(cpus()) // self._settings.workers))
-        app = App(self._pipelines, scheduler, loop, self._block, self._settings.max_in_flight)
+        routes = open_faces(self._pipelines, self._settings.partition, self._settings.sizes)
+        app = App(routes, scheduler, loop, self._block, self._settings.max_in_flight)
         server = Server(app.handle, app.refuse, self._settings.limits)
         ended = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,0 +1,86 @@
+"""What every face of the data port is: a protocol that clients speak, turned into calls and back.
+
+A face is one file. It names its paths, reads a request into tensors, writes a finished call, and
+gives refusals its protocol's form. Data plane, steps, records and metrics know none of them.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import msgspec
+
+from tiltyard_engine.call import Call, Served
+from tiltyard_engine.columns import Columns
+from tiltyard_engine.errors import Refusal
+from tiltyard_engine.http.message import Request, Response
+
+REQUEST_ID = b"x-request-id"
+MAX_REQUEST_ID = 128
+
+Page = Callable[[], Response]
+"""What GET and HEAD of a path answer."""
+
+
+class Asked(msgspec.Struct):
+    """A request as a face has read it."""
+
+    rows: int
+    tensors: Columns
+    """By their key in the plan."""
+
+    fields: Mapping[str, list[object]]
+    """Hash keys by column, one value a row."""
+
+    pins: Mapping[str, str]
+    """Variants asked for, by step."""
+
+    identity: str | None
+    """The client's own id, which draws where no hash key does."""
+
+    detail: object
+    """What the face needs to write the answer; nobody else looks at it."""
+
+
+class Face(Protocol):
+    """One protocol of one Pipeline."""
+
+    protocol: str
+    """Label of the metrics."""
+
+    paths: tuple[str, ...]
+    """Where it takes inference by POST."""
+
+    def read(self, request: Request) -> Asked:
+        """Decode a request.
+
+        Raises:
+            Refusal: it makes no sense for this Pipeline.
+
+        """
+
+    def answer(self, call: Call, asked: Asked, request: Request) -> Response:
+        """Encode a call that has outputs."""
+
+    def refuse(self, refusal: Refusal, request: Request, call: Call | None) -> Response:
+        """Give a refusal the protocol's form; `call` where one had been started."""
+
+
+def answer_headers(call: Call, request: Request) -> bytes:
+    """Header lines that every answer carries: its id, what served it, the client's own id."""
+    served = ",".join([_served_text(step, served) for step, served in call.served.items()])
+    variant = f"X-Tiltyard-Variant: {served}\r\n" if served else ""
+    lines = f"X-Tiltyard-Inference-Id: {call.inference_id}\r\n{variant}".encode()
+    return lines + request_id(request)
+
+
+def request_id(request: Request) -> bytes:
+    """Header line that repeats X-Request-Id."""
+    value = request.headers.get(REQUEST_ID)
+    return b"" if value is None else b"X-Request-Id: " + value[:MAX_REQUEST_ID] + b"\r\n"
+
+
+def _served_text(step: str, served: Served) -> str:
+    if served.rows is None:
+        return f"{step}={served.variants[0]}"
+    parts = zip(served.variants, served.rows, strict=True)
+    return ",".join(f"{step}={variant};rows={len(rows)}" for variant, rows in parts)

@@ -1,0 +1,11 @@
+"""How large the content of one request may be, whatever protocol it comes by."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Bounds that decoders keep; the transport has its own."""
+
+    rows: int = 65536
+    depth: int = 16
