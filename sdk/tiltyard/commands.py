@@ -1,0 +1,129 @@
+"""The commands of `tiltyard`. Each imports what it needs when it runs: help must be quick."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tiltyard_api.limits import LIMITS
+from tiltyard_api.names import DATA_PORT, MANAGEMENT_PORT
+
+app = typer.Typer(
+    help="Serve models and try new ones against them.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Manifests, as YAML.")]
+PortNumber = Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")]
+
+
+class Format(StrEnum):
+    """How answers are shown."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+def _limit(name: str) -> object:
+    """Option for a limit of the data port; the engine knows its default."""
+
+    def checked(text: str) -> str:
+        try:
+            LIMITS[name].read(text)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+        return text
+
+    text = f"Default {LIMITS[name].default}."
+    return typer.Option(f"--{name}", parser=checked, metavar="VALUE", help=text)
+
+
+@app.callback()
+def _options(
+    *, debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False
+) -> None:
+    """`cli.main` acts on --debug: it stands for the whole program."""
+    del debug
+
+
+@app.command()
+def serve(  # noqa: PLR0913 - one argument an option
+    files: Files,
+    *,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: PortNumber = DATA_PORT,
+    management_port: PortNumber = MANAGEMENT_PORT,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes.")] = 1,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow changes of the files.")] = False,
+    max_body: Annotated[str | None, _limit("max-body")] = None,
+    max_rows: Annotated[str | None, _limit("max-rows")] = None,
+    max_header_bytes: Annotated[str | None, _limit("max-header-bytes")] = None,
+    header_timeout: Annotated[str | None, _limit("header-timeout")] = None,
+    body_timeout: Annotated[str | None, _limit("body-timeout")] = None,
+    keep_alive: Annotated[str | None, _limit("keep-alive")] = None,
+    max_depth: Annotated[str | None, _limit("max-depth")] = None,
+    max_in_flight: Annotated[str | None, _limit("max-in-flight")] = None,
+    max_connections: Annotated[str | None, _limit("max-connections")] = None,
+    grace: Annotated[str | None, _limit("grace")] = None,
+    drain_delay: Annotated[str | None, _limit("drain-delay")] = None,
+) -> None:
+    """Serve Pipelines on this machine, by the engine that a pod runs."""
+    from tiltyard.local.serve import serve as run
+    from tiltyard.local.service import Options
+
+    limits = {
+        "max-body": max_body,
+        "max-rows": max_rows,
+        "max-header-bytes": max_header_bytes,
+        "header-timeout": header_timeout,
+        "body-timeout": body_timeout,
+        "keep-alive": keep_alive,
+        "max-depth": max_depth,
+        "max-in-flight": max_in_flight,
+        "max-connections": max_connections,
+        "grace": grace,
+        "drain-delay": drain_delay,
+    }
+    given = {name: value for name, value in limits.items() if value is not None}
+    run(files, Options(host, port, management_port, workers, given), watch=watch)
+
+
+@app.command()
+def validate(files: Files) -> None:
+    """Say everything that is wrong with manifests, without serving them."""
+    from tiltyard.validate import validate as run
+
+    run(files)
+
+
+@app.command()
+def infer(
+    pipeline: Annotated[str, typer.Argument(help="Name of the Pipeline.")],
+    *,
+    data: Annotated[str, typer.Option(metavar="FILE|-", help="Records, as JSON.")],
+    url: Annotated[str, typer.Option(help="Where it is served.")] = (
+        f"http://127.0.0.1:{DATA_PORT}"
+    ),
+    output: Annotated[Format, typer.Option("-o", "--output", help="How to show it.")] = (
+        Format.TABLE
+    ),
+) -> None:
+    """Send records to a Pipeline and show what it answers."""
+    from tiltyard.infer import infer as run
+
+    run(pipeline, data, url, output.value)
+
+
+@app.command()
+def demo(
+    *, once: Annotated[bool, typer.Option("--once", help="End after the table.")] = False
+) -> None:
+    """Serve an example, send real traffic through its split and show what came of it."""
+    from tiltyard.demo import demo as run
+
+    run(once=once)

@@ -1,0 +1,115 @@
+"""From manifests to what an engine loads."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tiltyard.failure import Failure
+from tiltyard.local.resolving import resolve
+from tiltyard.manifests import Manifest
+from tiltyard_api.faults import InvalidManifest
+from tiltyard_api.names import local_uid
+from tiltyard_api.plan import Plan
+from tiltyard_api.resolved import ModelToResolve, ResolvedModel
+from tiltyard_api.routing import RoutingTable
+from tiltyard_core.compile import compile_plan, compile_routing
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A Pipeline ready to be served."""
+
+    manifest: Manifest
+    resolved: Mapping[str, ResolvedModel]
+    plan: Plan
+
+    @property
+    def uid(self) -> str:
+        """Identity of the Pipeline: the same after a restart."""
+        metadata = self.manifest.pipeline.metadata
+        return metadata.uid or local_uid(metadata.namespace, metadata.name)
+
+    def routing(self, revision: int) -> RoutingTable:
+        """Routing table that the manifest asks for."""
+        return compile_routing(self.manifest.pipeline, self.plan, self.uid, revision)
+
+    def same_engine(self, other: "Compiled") -> bool:
+        """Whether what serves the other could serve this with another routing table."""
+        return self.plan.hash == other.plan.hash and self.uid == other.uid
+
+
+def compile_all(manifests: Sequence[Manifest], store: Path) -> list[Compiled]:
+    """Resolve and compile Pipelines.
+
+    Raises:
+        Failure: with a line for each model that cannot be had, or for each fault.
+
+    """
+    resolved = _resolve_all(manifests, store)
+    compiled: list[Compiled] = []
+    faults: list[str] = []
+    for manifest, models in zip(manifests, resolved, strict=True):
+        try:
+            compiled.append(Compiled(manifest, models, compile_plan(manifest.pipeline, models)))
+        except InvalidManifest as error:
+            faults += manifest.faults(error)
+    if faults:
+        raise Failure(*faults)
+    return compiled
+
+
+def compile_weights(
+    manifests: Sequence[Manifest], in_force: Sequence[Compiled]
+) -> list[Compiled] | None:
+    """Compile with the models that are in force already, where nothing but routing changed.
+
+    Returns:
+        None where anything else changed, or nothing did: then the models must be read anew.
+
+    """
+    known = {one.manifest.name: one for one in in_force}
+    if {manifest.name for manifest in manifests} != set(known):
+        return None
+    compiled = []
+    for manifest in manifests:
+        old = known[manifest.name]
+        if not _same_models(manifest, old.manifest):
+            return None
+        try:
+            plan = compile_plan(manifest.pipeline, old.resolved)
+        except InvalidManifest:
+            return None  # its faults are told with those of the models
+        compiled.append(Compiled(manifest, old.resolved, plan))
+    before = [known[one.manifest.name] for one in compiled]
+    pairs = list(zip(compiled, before, strict=True))
+    if not all(new.same_engine(old) for new, old in pairs):
+        return None
+    return compiled if any(new.routing(0) != old.routing(0) for new, old in pairs) else None
+
+
+def _same_models(new: Manifest, old: Manifest) -> bool:
+    return new.pipeline.spec.models == old.pipeline.spec.models and new.folder == old.folder
+
+
+def _resolve_all(manifests: Sequence[Manifest], store: Path) -> list[dict[str, ResolvedModel]]:
+    """Resolve the models of every Pipeline, by name, with one run of the resolver."""
+    places = [
+        (manifest, position, f"spec.models[{index}]", entry)
+        for position, manifest in enumerate(manifests)
+        for index, entry in enumerate(manifest.pipeline.spec.models)
+    ]
+    wanted = [
+        ModelToResolve(folder=str(manifest.folder), entry=entry) for manifest, _, _, entry in places
+    ]
+    resolved: list[dict[str, ResolvedModel]] = [{} for _ in manifests]
+    faults = []
+    for (manifest, position, path, entry), found in zip(
+        places, resolve(wanted, store), strict=True
+    ):
+        if found.resolved:
+            resolved[position][entry.name] = found.resolved
+        else:
+            faults.append(f"{manifest.place}: {path}.source: model {entry.name!r}: {found.fault}")
+    if faults:
+        raise Failure(*faults)
+    return resolved

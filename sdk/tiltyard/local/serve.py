@@ -1,0 +1,49 @@
+"""`tiltyard serve`: Pipelines on this machine until it is told to end."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tiltyard.local.compiled import compile_all
+from tiltyard.local.resolving import store_folder
+from tiltyard.local.service import Options, Service, serving
+from tiltyard.local.signals import Stopped, held_signals, pause
+from tiltyard.local.watch import POLL_SECONDS, FileWatch, follow, served
+from tiltyard.manifests import read_manifests
+from tiltyard.notices import result
+from tiltyard.samples import curl_command
+
+IDLE_SECONDS = 3600.0
+"""Without a file to watch nothing happens but signals and the end of the engine."""
+
+
+def serve(files: Sequence[Path], options: Options, *, watch: bool) -> None:
+    """Serve the Pipelines of files until SIGTERM or SIGINT.
+
+    Raises:
+        Failure: they cannot be served, or the engine died.
+
+    """
+    try:
+        with held_signals():
+            _serve(files, options, FileWatch(files if watch else ()))
+    except Stopped:
+        return
+
+
+def _serve(files: Sequence[Path], options: Options, watched: FileWatch) -> None:
+    store = store_folder()
+    compiled = compile_all(served(read_manifests(files)), store)
+    with serving(compiled, store, options) as service:
+        result(ready_line(service))
+        while True:
+            pause(POLL_SECONDS if watched.files else IDLE_SECONDS)
+            service.check()
+            if watched.changed():
+                follow(service, watched.files, store)
+
+
+def ready_line(service: Service) -> str:
+    """One line: what is served where, and a request to try."""
+    names = ", ".join(one.manifest.name for one in service.compiled)
+    curl = curl_command(service.compiled[0].plan, service.url)
+    return f"serving {names} at {service.url}, management at {service.management_url}; try: {curl}"

@@ -1,0 +1,107 @@
+"""Follows manifest files while they are served."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tiltyard.failure import Failure
+from tiltyard.local.compiled import Compiled, compile_all, compile_weights
+from tiltyard.local.service import Service
+from tiltyard.manifests import Manifest, read_manifests
+from tiltyard.notices import notice
+from tiltyard_api.routing import SplitRouting
+
+POLL_SECONDS = 0.1
+"""How often files are looked at: a change is in force after two looks."""
+
+Stamp = tuple[int, int, int] | None
+
+
+class FileWatch:
+    """Tells when files have changed and come to rest.
+
+    An editor may write a file in several strokes; half a manifest can be a valid one that means
+    something else.
+    """
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self.files = files
+        self._known = self._last = self._stamps()
+
+    def changed(self) -> bool:
+        """Whether there is something new to read; call it every `POLL_SECONDS`."""
+        now = self._stamps()
+        at_rest, self._last = now == self._last, now
+        if not at_rest or now == self._known:
+            return False
+        self._known = now
+        return True
+
+    def _stamps(self) -> list[Stamp]:
+        return [_stamp(file) for file in self.files]
+
+
+def follow(service: Service, files: Sequence[Path], store: Path) -> None:
+    """Put in force what the files say now, or say why not and leave everything as it is."""
+    try:
+        _follow(service, served(read_manifests(files)), store)
+    except Failure as failure:
+        for line in failure.lines:
+            notice(line)
+        notice("not in force: what ran keeps running")
+
+
+def served(manifests: Sequence[Manifest]) -> list[Manifest]:
+    """Leave out the Pipelines that are suspended, and say so.
+
+    Raises:
+        Failure: none is left.
+
+    """
+    suspended = [one.name for one in manifests if one.pipeline.spec.suspend]
+    kept = [one for one in manifests if not one.pipeline.spec.suspend]
+    names = ", ".join(suspended)
+    if not kept:
+        raise Failure(f"{names} is suspended, nothing is left to serve: set spec.suspend to false")
+    if suspended:
+        notice(f"not served, since it is suspended: {names}")
+    return kept
+
+
+def _follow(service: Service, manifests: Sequence[Manifest], store: Path) -> None:
+    compiled = compile_weights(manifests, service.compiled)
+    if compiled is None:
+        compiled = compile_all(manifests, store)
+        if not _same_engine(compiled, service.compiled):
+            service.serve(compiled)
+            plans = ", ".join(f"{one.manifest.name} {one.plan.hash[:10]}" for one in compiled)
+            notice(f"in force, by a new engine: plan of {plans}")
+            return
+    if [one.routing(0) for one in compiled] == [one.routing(0) for one in service.compiled]:
+        notice("nothing changed that is served")
+    elif service.route(compiled):
+        notice(f"in force, nothing restarted: {_weights(compiled)}")
+    else:
+        notice(f"not confirmed by every worker, see its log: {_weights(compiled)}")
+
+
+def _same_engine(new: Sequence[Compiled], old: Sequence[Compiled]) -> bool:
+    return len(new) == len(old) and all(map(Compiled.same_engine, new, old))
+
+
+def _weights(compiled: Sequence[Compiled]) -> str:
+    """Weights and samples of every step, as `prices.price a=2 b=1`."""
+    parts = []
+    for one in compiled:
+        for step, routing in one.routing(0).steps.items():
+            shares = routing.weights if isinstance(routing, SplitRouting) else routing.samples
+            values = " ".join(f"{name}={value:g}" for name, value in shares.items())
+            parts.append(f"{one.manifest.name}.{step} {values}")
+    return ", ".join(parts)
+
+
+def _stamp(file: Path) -> Stamp:
+    try:
+        found = file.stat()
+    except OSError:  # between two strokes of an editor
+        return None
+    return found.st_mtime_ns, found.st_ino, found.st_size
