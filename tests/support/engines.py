@@ -40,7 +40,7 @@ class Served:
     """Lines of standard error so far, the engine's log among them."""
 
     def infer(self, records: object, pipeline: str | None = None, **headers: str) -> list[Any]:
-        """Send records and read the rows of the answer; any status but 200 raises `urllib.error.HTTPError`."""
+        """Send records and read the rows of the answer; a refusal raises `HTTPError`."""
         path = f"/pipelines/{pipeline}" if pipeline else "/infer"
         body = json.dumps(records).encode()
         typed = {"Content-Type": "application/json", **headers}
