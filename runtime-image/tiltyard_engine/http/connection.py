@@ -84,9 +84,10 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         reader = self._reader
         if reader.stage is BETWEEN:
-            # The short path: one whole request, with a head seen before.
+            # The short path: one whole request.
             end = data.find(END_OF_HEAD) + 4
-            head = self._known_heads.get(data[:end])
+            block = data[:end]
+            head = self._known_heads.get(block) or self._service.heads.try_read(block)
             if head is not None and head.plain_length == len(data) - end:
                 self._hand_over(head, data[end:])
                 if self._owed and len(self._owed) >= self._service.limits.max_pipelined:

@@ -13,6 +13,7 @@ from typing import Final, Generic, TypeVar
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
+from tiltyard_engine.errors import Refusal
 from tiltyard_engine.http.limits import Limits
 from tiltyard_engine.http.refusals import (
     body_too_large,
@@ -30,8 +31,8 @@ CHUNKED: Final = -1
 KEEP_ALIVE: Final = b"Connection: keep-alive\r\n"
 CLOSE: Final = b"Connection: close\r\n"
 
-_REMEMBERED: Final = 512
-_REMEMBERED_BYTES: Final = 2048  # a longer head is judged anew each time: 1 MiB of memory at most
+_REMEMBERED: Final = 128  # measured: four times as many fall out of the processor's cache
+_REMEMBERED_BYTES: Final = 2048  # a longer head is judged anew each time
 
 _LINE_WITHOUT_TARGET: Final = 32  # the longest method that llhttp knows, spaces and version
 _HOST: Final = re.compile(rb"[A-Za-z0-9._~%!$&'()*+,;=:\[\]-]*")
@@ -144,6 +145,13 @@ class HeadReader:
             head = self._judge(block)
             self.known.keep(block, head)
         return head
+
+    def try_read(self, block: bytes) -> Head | None:
+        """Judge what may be a head; None where `read` is to say why it is none."""
+        try:
+            return self.read(block) if block.endswith(END_OF_HEAD) else None
+        except Refusal:
+            return None
 
     def check_beginning(self, block: bytes) -> None:
         """Refuse the beginning of a head as soon as no continuation could save it."""

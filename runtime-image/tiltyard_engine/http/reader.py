@@ -27,7 +27,7 @@ class RequestReader:
 
     Attributes:
         stage: what the next byte belongs to.
-        steps: counts the stages entered, so that each can have its own deadline.
+        steps: counts the heads and bodies begun, so that each can have its own deadline.
         expecting: whether the client waits for `100 Continue`.
 
     """
@@ -72,6 +72,8 @@ class RequestReader:
             Refusal: when what has come cannot become a request within the limits.
 
         """
+        if self._at >= len(self._data):
+            return None
         if self._body is None:
             head = self._next_head()
             if head is None:
@@ -80,7 +82,7 @@ class RequestReader:
             if 0 <= head.length <= len(self._data) - start:
                 body = self._data[start : start + head.length]
                 self._advance(start + head.length)
-                self._enter(BETWEEN)
+                self.stage = BETWEEN
                 return head, body
             self._head = head
             self._body = body_of(head.length, self._limits)
@@ -95,7 +97,7 @@ class RequestReader:
         if not body.complete:
             return None
         self._body = None
-        self._enter(BETWEEN)
+        self.stage = BETWEEN
         return self._head, body.joined()
 
     def shut(self) -> None:
