@@ -68,8 +68,6 @@ class Connection(asyncio.Protocol):
         self._discardable = 4 * service.limits.max_body
         self.deadline = service.after(service.limits.header_timeout)
 
-    # What the loop calls
-
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -128,8 +126,6 @@ class Connection(asyncio.Protocol):
         if not self._over:
             self._release()
 
-    # What the service calls
-
     def expire(self) -> None:
         """Act on a deadline that has passed."""
         limits = self._service.limits
@@ -156,8 +152,6 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Drop the connection with all that is owed on it."""
         self._transport.abort()
-
-    # Requests in
 
     def _pull(self) -> None:
         """Hand over what is whole, at most `max_pipelined` requests at a time."""
@@ -219,8 +213,6 @@ class Connection(asyncio.Protocol):
             else:
                 self._hold()
 
-    # Answers out
-
     def flush(self) -> None:
         """Write the answers that are there, up to the first that is not."""
         if self._gathering:
@@ -279,8 +271,6 @@ class Connection(asyncio.Protocol):
                 self._transport.resume_reading()
         if not self._blocked:
             self._renew_deadline()
-
-    # Pace
 
     def _hold(self) -> None:
         """Stop reading the client."""
