@@ -164,19 +164,19 @@ class Session:
         """
         single = self.model.batch is Batch.SINGLE
         try:
-            self.cost = self._measure(1 if single else PROBE_ROWS)
+            measured = self._measure(1 if single else PROBE_ROWS)
+            if not self._never_inline:
+                self.cost = measured
             self.batchable = not single and self._rows_are_independent()
         except ModelError:
             return
-        if self._never_inline:
-            self.cost = DEAR
 
     def _measure(self, rows: int) -> Cost:
         one = self._time(1)
         if one < QUICK_SECONDS:
             one = min(self._time(1) for _ in range(PROBES))
         if rows == 1 or one > QUICK_SECONDS:
-            return Cost(fixed=one, per_row=0.0 if rows == 1 else one)
+            return Cost(fixed=0.0, per_row=one)
         many = min(self._time(rows) for _ in range(PROBES))
         per_row = max(many - one, 0.0) / (rows - 1)
         return Cost(fixed=max(one - per_row, 0.0), per_row=per_row)
@@ -192,6 +192,8 @@ class Session:
         for rows in (2, 3, 17, PROBE_ROWS):
             inputs = made_up(self.model, rows)
             together = self.run(inputs, timeout=PROBE_TIMEOUT)
+            if any(not array.shape for array in together):
+                return False
             for row in range(rows):
                 alone = self.run([array[row : row + 1] for array in inputs], timeout=PROBE_TIMEOUT)
                 if not all(map(_same_bits, alone, (array[row : row + 1] for array in together))):
@@ -199,7 +201,8 @@ class Session:
         return True
 
     def after_fork(self) -> None:
-        """Open the model anew where it has threads of its own: they do not survive a fork."""
+        """Replace what has threads, which do not survive a fork: the watchdog, a thread pool."""
+        self._watchdog = Watchdog()
         if self.model.threads > 1:
             self._session = _opened(self._path, self.model.threads)
 
