@@ -4,6 +4,8 @@ A column is an array whose first axis is rows, or, where the rows' shapes differ
 array a row. Everything that divides and joins rows goes through here.
 """
 
+import math
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,14 +24,27 @@ DTYPES = {
 """numpy's type for each of ours; texts are objects, as onnxruntime wants them."""
 
 
+_LARGEST = {
+    TensorType.FLOAT16: math.nextafter(65520.0, 0),
+    TensorType.FLOAT32: math.nextafter(2.0**128 - 2.0**103, 0),
+    TensorType.FLOAT64: sys.float_info.max,
+}
+"""Beyond the type's own largest number: what still rounds to it, as its shortest digits may."""
+
+
 def bounds(tensor_type: TensorType) -> tuple[float, float]:
-    """Smallest and largest number of a type; whole for the integer ones."""
+    """Smallest and largest number that fits a type; whole for the integer ones."""
     dtype = DTYPES[tensor_type]
     if dtype.kind == "f":
-        top = float(np.finfo(tensor_type.value).max)
+        top = _LARGEST[tensor_type]
         return -top, top
     bits = dtype.itemsize * 8
     return (0, 2**bits - 1) if dtype.kind == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+
+
+def ragged(columns: Columns) -> bool:
+    """Whether rows of any column differ in shape."""
+    return any(isinstance(column, list) for column in columns.values())
 
 
 def take(column: Column, rows: Sequence[int]) -> Column:
@@ -54,10 +69,17 @@ def stack(rows: list[Array]) -> Column:
     return rows
 
 
+def rows_of(column: Column) -> list[Array]:
+    """Every row as an array: texts too, which are no arrays when numpy hands them out singly."""
+    if isinstance(column, list):
+        return column
+    return [column[row, ...] for row in range(len(column))]
+
+
 def scatter(parts: Sequence[tuple[Sequence[int], Column]], rows: int) -> Column:
     """Put the parts of a divided batch back in the order of its rows."""
     ordered: list[Array] = [np.empty(0)] * rows
     for indices, column in parts:
-        for index, value in zip(indices, column, strict=True):
-            ordered[index] = np.asarray(value)
+        for index, row in zip(indices, rows_of(column), strict=True):
+            ordered[index] = row
     return stack(ordered)

@@ -1,13 +1,15 @@
 """Runs a model for several calls at once, stacked where that changes no bit of an answer."""
 
+import time
 from collections.abc import Sequence
 
 import msgspec
 import numpy as np
 
+from tiltyard_api.plan import PlanModel
 from tiltyard_api.reasons import Reason
 from tiltyard_api.v1alpha1.models import Batch
-from tiltyard_engine.columns import Array, Column, Columns, row_of, stack
+from tiltyard_engine.columns import DTYPES, Array, Column, Columns, ragged, row_of, stack
 from tiltyard_engine.errors import Refusal
 from tiltyard_engine.sessions import ModelError, ModelTimeoutError, Session
 
@@ -89,39 +91,51 @@ def _stacked(session: Session, jobs: Sequence[Job], timeout: float | None) -> li
 def _alone(session: Session, job: Job, timeout: float | None) -> Outcome:
     """Run one job; what goes wrong becomes the caller's answer."""
     model = session.model
-    ragged = any(isinstance(column, list) for column in job.inputs.values())
     try:
-        if ragged or model.batch is Batch.SINGLE:
+        if model.batch is Batch.SINGLE or ragged(job.inputs):
             return _ran(_row_by_row(session, job, timeout))
         outputs = session.run(
             [job.inputs[tensor.name] for tensor in model.inputs],  # type: ignore[misc]  # not ragged
             timeout=timeout,
         )
+        _check_rows(model, outputs, job.rows)
+    except Refusal as refusal:
+        return refusal
     except ModelTimeoutError as error:
         return Refusal(Reason.MODEL_TIMEOUT, f"model {model.name!r} {error}: try a smaller batch")
     except ModelError as error:
         return Refusal(Reason.MODEL_FAILED, f"model {model.name!r} failed: {error}")
-    for tensor, array in zip(model.outputs, outputs, strict=True):
-        if not array.shape or array.shape[0] != job.rows:
-            message = f"gave {tensor.name!r} of shape {list(array.shape)} for {job.rows} rows"
-            return Refusal(
-                Reason.MODEL_FAILED, f"model {model.name!r} {message}: set batch: single"
-            )
     return _ran({t.name: a for t, a in zip(model.outputs, outputs, strict=True)})
+
+
+def _check_rows(model: PlanModel, outputs: Sequence[Array], rows: int) -> None:
+    """Refuse outputs that cannot be told apart by row."""
+    for tensor, array in zip(model.outputs, outputs, strict=True):
+        if array.shape[:1] != (rows,):
+            message = f"gave {tensor.name!r} of shape {list(array.shape)} for {rows} rows"
+            raise Refusal(Reason.MODEL_FAILED, f"model {model.name!r} {message}: set batch: single")
 
 
 def _row_by_row(session: Session, job: Job, timeout: float | None) -> Columns:
     """One call a row. For `single` the whole output is the row's value."""
     model = session.model
     results: list[list[Array]] = []
+    deadline = None if timeout is None else time.monotonic() + timeout
     for row in range(job.rows):
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left <= 0:
+            raise ModelTimeoutError(f"took longer than {timeout:g} s")
         one = [row_of(job.inputs[tensor.name], row) for tensor in model.inputs]
-        outputs = session.run(one if model.row_dimension else [a[0] for a in one], timeout=timeout)
-        single = model.batch is Batch.SINGLE
-        results.append([np.asarray(a) if single else np.asarray(a[0]) for a in outputs])
+        feeds = one if model.row_dimension else [array[0, ...] for array in one]
+        outputs = session.run(feeds, timeout=left)
+        if model.batch is Batch.SINGLE:
+            results.append(outputs)
+        else:
+            _check_rows(model, outputs, 1)
+            results.append([array[0, ...] for array in outputs])
     return {
-        tensor.name: stack([outputs[index] for outputs in results])
-        for index, tensor in enumerate(model.outputs)
+        tensor.name: stack([np.asarray(value, DTYPES[tensor.type]) for value in values])
+        for tensor, values in zip(model.outputs, zip(*results, strict=True), strict=True)
     }
 
 
