@@ -11,6 +11,7 @@ from tiltyard_api.plan import Plan, PlanModelStep, PlanShadow, PlanSplit
 from tiltyard_api.reasons import Reason
 from tiltyard_api.routing import RoutingTable, SplitRouting
 from tiltyard_engine.call import Call
+from tiltyard_engine.columns import ragged
 from tiltyard_engine.errors import Refusal
 from tiltyard_engine.metrics import variants_of
 from tiltyard_engine.sessions import Session
@@ -79,6 +80,9 @@ class Dataplane:
             raise RoutingRefused("UnknownVariant", f"the table does not fit: {error}") from error
 
     def _put_in_force(self, table: RoutingTable) -> None:
+        if table.steps.keys() != set(self.routing_steps):
+            there = ", ".join(self.routing_steps) or "none"
+            raise ValueError(f"its steps are {', '.join(table.steps)}, the plan routes {there}")
         for step in self.steps:
             step.route(table)
         self.routing = table
@@ -93,13 +97,15 @@ class Dataplane:
                     shares[step, variant] = weight / total
         return shares
 
-    def seconds(self, rows: int) -> float:
-        """Longest that a call with this many rows may take, whichever variants serve it."""
+    def seconds(self, call: Call) -> float:
+        """Longest that a call may take, whichever variants serve it."""
         if self.waits:
             return DEAR_SECONDS
-        if rows == 1:
+        if call.rows == 1:
             return self._one_row
-        return sum(max(cost.of(rows) for cost in costs) for costs in self._costs)
+        if ragged(call.tensors):  # row by row
+            return call.rows * self._one_row
+        return sum(max(cost.of(call.rows) for cost in costs) for costs in self._costs)
 
     def check_pins(self, pins: Mapping[str, str]) -> None:
         """Refuse pins of variants that do not exist.

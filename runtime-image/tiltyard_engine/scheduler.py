@@ -7,7 +7,7 @@ piled up meanwhile.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -52,7 +52,7 @@ class Scheduler:
 
     def submit(self, plane: Dataplane, call: Call, done: Done) -> None:
         """Run a call; `done` is called in the loop when it has outputs or a refusal."""
-        if plane.seconds(call.rows) > INLINE_SECONDS:
+        if plane.seconds(call) > INLINE_SECONDS:
             backlog = self._backlogs.get(plane)
             if backlog is None:
                 limit = WAITING_THREADS if plane.waits else max(2, self._cpus)
@@ -74,7 +74,7 @@ class Scheduler:
         turn, self._turn = self._turn, {}
         self._flushing = False
         for plane, pairs in turn.items():
-            room = max(1, int(TURN_SECONDS / max(plane.seconds(pairs[0][0].rows), 1e-6)))
+            room = _affordable(plane, pairs)
             now, later = pairs[:room], pairs[room:]
             if later:
                 self._turn.setdefault(plane, []).extend(later)
@@ -90,7 +90,7 @@ class Scheduler:
         while backlog.waiting and backlog.running < backlog.limit:
             free = backlog.limit - backlog.running
             share = -(-len(backlog.waiting) // free)
-            cost = plane.seconds(backlog.waiting[0][0].rows)
+            cost = plane.seconds(backlog.waiting[0][0])
             count = max(1, min(share, int(BATCH_SECONDS / max(cost, 1e-6))))
             pairs = [backlog.waiting.popleft() for _ in range(count)]
             backlog.running += 1
@@ -106,6 +106,16 @@ class Scheduler:
         self._feed(plane, backlog)
         for call, done in pairs:
             done(call)
+
+
+def _affordable(plane: Dataplane, pairs: Sequence[tuple[Call, Done]]) -> int:
+    """How many calls one turn of the loop has time for; at least one."""
+    spent = 0.0
+    for count, (call, _) in enumerate(pairs):
+        if spent > TURN_SECONDS:
+            return count
+        spent += plane.seconds(call)
+    return len(pairs)
 
 
 def _run(plane: Dataplane, calls: list[Call], context: Context) -> None:

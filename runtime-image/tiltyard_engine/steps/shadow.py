@@ -32,13 +32,19 @@ class ShadowStep:
         self._lanes = lanes
         self._compare = comparer(plan)
         self._samples: Mapping[str, float] = {}
+        """By challenger, the draws that it sees: those below."""
 
     def route(self, table: RoutingTable) -> None:
         """Put sampling in force."""
         routing = table.steps[self.name]
         if not isinstance(routing, ShadowRouting):
             raise TypeError(f"step {self.name!r} is a shadow, the table has a {routing.kind}")
-        self._samples = {name: routing.samples[name] for name in self._challengers}
+        shares = routing.samples
+        if shares.keys() != self._challengers.keys() or not all(
+            0 <= s <= 1 for s in shares.values()
+        ):
+            raise ValueError(f"step {self.name!r} wants samples from 0 to 1 for its challengers")
+        self._samples = {name: share * DRAW_SPACE for name, share in shares.items()}
 
     def run(self, calls: Sequence[Call], context: Context) -> None:
         """Run the champion; challengers beside it where they answer, afterwards where not."""
@@ -63,8 +69,8 @@ class ShadowStep:
 
     def _sampled(self, context: Context) -> list[str]:
         """Challengers that see a request: one draw for all, so that samples are nested."""
-        draw = context.random() / DRAW_SPACE
-        return [name for name, share in self._samples.items() if draw < share]
+        draw = context.random()
+        return [name for name, end in self._samples.items() if draw < end]
 
     def _ask(self, calls: Sequence[Call], chosen: Sequence[Sequence[str]]) -> Waiting:
         """Give challengers their requests, for answers that are waited for."""
@@ -114,8 +120,9 @@ def _same(one: np.ndarray, other: np.ndarray, tolerance: float) -> bool:
     """Whether one row's values match: numbers within the tolerance, NaN with NaN."""
     if one.shape != other.shape:
         return False
-    if one.dtype.kind == "f" and other.dtype.kind == "f":
-        return bool(np.allclose(one, other, rtol=0, atol=tolerance, equal_nan=True))
-    if one.dtype.kind in "iu" and tolerance:
-        return bool((np.abs(one.astype(float) - other.astype(float)) <= tolerance).all())
-    return bool((one == other).all())
+    kinds = {one.dtype.kind, other.dtype.kind}
+    if kinds <= {"f", "i", "u"} and ("f" in kinds or tolerance):
+        with np.errstate(over="ignore", invalid="ignore"):
+            near = np.isclose(one.astype(float), other.astype(float), 0, tolerance, equal_nan=True)
+            return bool(near.all())
+    return bool(np.asarray(one == other).all())
