@@ -20,8 +20,20 @@ from tiltyard_api.tensors import ANY_LENGTH, TensorType
 from tiltyard_engine.columns import DTYPES, Array, Columns, bounds, stack
 from tiltyard_engine.errors import Refusal
 
-_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_OPEN, _CLOSE = frozenset(b"[{"), frozenset(b"]}")
+_TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+"""A text, closed or not. Possessive throughout: one pass and no memory, whatever is sent."""
+
+_NO_MARKS = bytes(set(range(256)) - set(b"[]{}:"))
+_STEP = np.zeros(256, np.int8)
+_STEP[list(b"[{")], _STEP[list(b"]}")] = 1, -1
+"""What each byte adds to the depth."""
+
+CHUNK = 1 << 16
+"""Bytes that are surveyed at once, so that a large body takes no multiple of its size."""
+
+SHOWN = 64
+"""Characters of a column's name that messages show: as long as the longest in a plan."""
+
 _NOT_JSON = re.compile(rb"NaN|Infinity")
 
 RawRow = dict[str, msgspec.Raw]
@@ -36,7 +48,8 @@ class CarefulReader:
         self._tensors = tensors
         self._fields = fields
         self._max_rows = max_rows
-        self._max_depth = max_depth
+        # What the models take is never too deep: list, record, the dimensions of a row.
+        self._max_depth = max(max_depth, *(2 + len(tensor.shape) for tensor in tensors))
         self._needed = list(dict.fromkeys(c for tensor in tensors for c in tensor.columns))
 
     def read(self, body: bytes) -> tuple[int, Columns, dict[str, list[object]]]:
@@ -60,29 +73,33 @@ class CarefulReader:
 
     def _survey(self, body: bytes) -> int:
         """Check depth and number of rows on the bytes. Returns how many keys the rows have."""
-        text = np.frombuffer(_TEXT.sub(b"", body), np.uint8)
-        opens = np.isin(text, list(_OPEN))
-        depth = np.cumsum(opens.astype(np.int32) - np.isin(text, list(_CLOSE)))
-        deepest = int(depth.max(initial=0))
+        marks = _TEXT.sub(b"", body).translate(None, _NO_MARKS)
+        depth = deepest = rows = keys = 0
+        for start in range(0, len(marks), CHUNK):
+            chunk = np.frombuffer(marks[start : start + CHUNK], np.uint8)
+            depths = depth + np.cumsum(_STEP[chunk], dtype=np.int64)
+            deepest = max(deepest, int(depths.max()))
+            rows += int(np.count_nonzero((chunk == ord("{")) & (depths == 2)))
+            keys += int(np.count_nonzero((chunk == ord(":")) & (depths == 2)))
+            depth = int(depths[-1])
         if deepest > self._max_depth:
             raise Refusal(
                 Reason.BODY_TOO_DEEP,
                 f"the body is nested {deepest} deep, at most {self._max_depth} are taken:"
                 " flatten it or raise --max-depth",
             )
-        rows = int(np.count_nonzero(opens & (depth == 2)))
         if rows > self._max_rows:
             raise Refusal(
                 Reason.TOO_MANY_ROWS,
                 f"{rows} rows, at most {self._max_rows} are taken: split the batch or raise"
                 " --max-rows",
             )
-        return int(np.count_nonzero((text == ord(":")) & (depth == 2)))
+        return keys
 
     def _check_keys(self, rows: Sequence[RawRow]) -> None:
         for column in self._needed:
             if column not in rows[0]:
-                there = ", ".join(sorted(rows[0])[:20]) or "none"
+                there = ", ".join(map(_shown, sorted(rows[0])[:20])) or "none"
                 raise Refusal(
                     Reason.MISSING_COLUMN,
                     f"column {column!r} is missing (there: {there}): add it to every row",
@@ -96,8 +113,9 @@ class CarefulReader:
                 what = "lacks" if column in first else "alone has"
                 raise Refusal(
                     Reason.RAGGED_ROWS,
-                    f"row {index} {what} column {column!r}: give every row the same columns",
-                    field=column,
+                    f"row {index} {what} column {_shown(column)!r}:"
+                    " give every row the same columns",
+                    field=_shown(column),
                     row=index,
                 )
 
@@ -144,17 +162,25 @@ def _where(error: msgspec.ValidationError) -> str:
 
 def _find_repeated(body: bytes) -> None:
     """Refuse rows in which a column stands twice: which of the two is meant nobody knows."""
+    keys: list[str] = []
+
+    def note(pairs: list[tuple[str, object]]) -> None:
+        keys[:] = [key for key, _ in pairs]  # the row itself comes last, after what it holds
+
     for row, text in enumerate(msgspec.json.decode(body, type=list[msgspec.Raw])):
-        pairs: list[list[str]] = []
-        json.loads(bytes(text), object_pairs_hook=lambda p: pairs.append([k for k, _ in p]))  # noqa: B023 - used at once
-        for column, count in Counter(pairs[-1]).items():
+        json.loads(bytes(text), object_pairs_hook=note, parse_int=str, parse_float=str)
+        for column, count in Counter(keys).most_common(1):
             if count > 1:
                 raise Refusal(
                     Reason.MALFORMED_BODY,
-                    f"column {column!r} stands {count} times in row {row}: keep one",
-                    field=column,
+                    f"column {_shown(column)!r} stands {count} times in row {row}: keep one",
+                    field=_shown(column),
                     row=row,
                 )
+
+
+def _shown(column: str) -> str:
+    return column if len(column) <= SHOWN else f"{column[:SHOWN]}…"
 
 
 def _values(rows: Sequence[RawRow], column: str) -> list[object]:
@@ -216,7 +242,8 @@ def _flatten(
             raise _misshapen(what, tensor, column, row)
         if len(sizes) > 1:
             raise _misshapen(f"lists of lengths {sorted(sizes)} side by side", tensor, column, row)
-        lengths.append(sizes.pop() if sizes else 0)
+        length = tensor.shape[depth]
+        lengths.append(sizes.pop() if sizes else 0 if length == ANY_LENGTH else length)
         level = [item for v in level if isinstance(v, list) for item in v]
     nested = next((item for item in level if isinstance(item, list)), None)
     if nested is not None:

@@ -66,7 +66,8 @@ class RecordsReader:
         self._decoder = msgspec.json.Decoder(list[row_type])  # type: ignore[valid-type]  # made here
         self._quotes = 2 * len(names)
         self._plain = not any("}" in name for name in names)
-        self._texts = [n for t in plan.request if t.type is TensorType.STRING for n in t.columns]
+        self._shortest = 7 * max_rows  # bytes of that many rows such as {"":1} and their commas
+        self._always_careful = _needs_care(plan.request, self._fields)
         self._columns = [(t, _getter(t, names)) for t in plan.request]
         self._keys = [(field, attrgetter(names[field])) for field in self._fields]
         self._careful = CarefulReader(plan.request, self._fields, max_rows, max_depth)
@@ -78,12 +79,16 @@ class RecordsReader:
             Refusal: with the reason, the column and the row.
 
         """
+        if self._always_careful or (
+            len(body) > self._shortest and body.count(b"{") > self._max_rows
+        ):
+            return self._careful_read(body)
         try:
             rows = self._decoder.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._careful_read(body)
         count = len(rows)
-        if not count or count > self._max_rows or self._texts:
+        if not count or count > self._max_rows:
             return self._careful_read(body)
         fields, texts = self._key_values(rows) if self._keys else (NO_FIELDS, 0)
         if fields is None or _quotes(body) != count * self._quotes + 2 * texts:
@@ -112,6 +117,18 @@ class RecordsReader:
     def _careful_read(self, body: bytes) -> Decoded:
         rows, tensors, fields = self._careful.read(body)
         return Decoded(rows, tensors, fields)
+
+
+def _needs_care(tensors: Sequence[RequestTensor], fields: Sequence[str]) -> bool:
+    """Whether bodies hold what counting quotation marks, or decoding as floats, would miss.
+
+    Texts may be quoted; a hash key that is also a float input must stay the integer it is sent as.
+    """
+    return any(
+        tensor.type is TensorType.STRING
+        or (DTYPES[tensor.type].kind == "f" and not set(fields).isdisjoint(tensor.columns))
+        for tensor in tensors
+    )
 
 
 def _quotes(body: bytes) -> int:
