@@ -14,14 +14,11 @@ import orjson
 
 from tiltyard_api.plan import Plan, PlanSplit
 from tiltyard_engine.call import Call, Served
-from tiltyard_engine.codecs.echo import ALL_MEMBERS, Echo, Texts
+from tiltyard_engine.codecs.echo import Echo, Fields, Special, Texts
 from tiltyard_engine.codecs.selection import Selection
-from tiltyard_engine.columns import Array, Column, Columns
+from tiltyard_engine.columns import Array, Column, Columns, rows_of
 from tiltyard_engine.dataplane import model_split
 from tiltyard_engine.metrics import variants_of
-
-Fields = list[tuple[str, Texts]]
-"""Fields of a group; a field without a name is the group's own value."""
 
 NO_ANOMALY: Fields = [("count", b"0")]
 
@@ -109,7 +106,7 @@ class AnswersWriter:
             label = self._row_labels(call, 0)
             ids, split = _text(call.inference_id), label.split or b"null"
             last, variants, has_split = label.last_model, label.variants, label.split is not None
-        yield "time", [("", str(now).encode())]
+        yield "time", [(Special.VALUE, str(now).encode())]
         yield "in", echo.fields(chosen)
         out = _all_texts(call.outputs[self._last])
         yield "out", [("_model_split", split), *out] if has_split else out
@@ -173,8 +170,8 @@ def _all_texts(columns: Columns) -> Fields:
 def _texts(column: Column) -> list[bytes]:
     """JSON of each row of a column."""
     if isinstance(column, list) or column.dtype.kind == "O" or column.ndim > 2:
-        return [_array_text(row) for row in column]
-    text = orjson.dumps(np.ascontiguousarray(column), option=orjson.OPT_SERIALIZE_NUMPY)
+        return [_array_text(row) for row in rows_of(column)]
+    text = _array_text(column)
     if column.ndim == 1:
         return text[1:-1].split(b",")
     if len(column) == 1:
@@ -183,8 +180,11 @@ def _texts(column: Column) -> list[bytes]:
 
 
 def _array_text(row: Array) -> bytes:
-    if row.dtype.kind == "O" or row.ndim == 0:
+    """JSON of an array, with the shortest digits of its type."""
+    if row.dtype.kind == "O":
         return orjson.dumps(row.tolist())
+    if row.dtype == np.float16:  # orjson prints it as the float32 that it equals, with more digits
+        row = row.astype(str).astype(np.float64)
     return orjson.dumps(np.ascontiguousarray(row), option=orjson.OPT_SERIALIZE_NUMPY)
 
 
@@ -192,20 +192,25 @@ def _template(groups: Iterator[tuple[str, Fields]], chosen: Selection) -> list[T
     """The parts of one row's object in order: constant bytes, and columns of bytes."""
     parts: list[Texts] = [b"{"]
     for group, fields in groups:
-        kept = [(name, texts) for name, texts in fields if chosen.keeps(group, name)]
+        kept = [
+            (name, texts)
+            for name, texts in fields
+            if chosen.keeps(group, name if isinstance(name, str) else None)
+        ]
         if not kept:
             continue
         comma = b"," if len(parts) > 1 else b""
         if chosen.flat:
             for name, texts in kept:
-                parts += [comma + _text(f"{group}.{name}" if name else group) + b":", texts]
+                key = group if name is Special.VALUE else f"{group}.{name}"
+                parts += [comma + _text(key) + b":", texts]
                 comma = b","
-        elif not kept[0][0]:
+        elif kept[0][0] is Special.VALUE:
             parts += [comma + _text(group) + b":", kept[0][1]]
         else:
             opening = comma + _text(group) + b":{"
             for name, texts in kept:
-                named = b"" if name == ALL_MEMBERS else _text(name) + b":"
+                named = b"" if name is Special.MEMBERS else _text(name) + b":"
                 parts += [opening + named, texts]
                 opening = b","
             parts.append(b"}")

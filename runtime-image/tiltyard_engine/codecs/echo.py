@@ -1,5 +1,7 @@
 """The request's own columns, repeated in the answer as they were sent."""
 
+from enum import Enum
+
 import msgspec
 
 from tiltyard_engine.codecs.selection import Selection
@@ -7,8 +9,16 @@ from tiltyard_engine.codecs.selection import Selection
 Texts = bytes | list[bytes]
 """JSON of a column: one text a row, or one for all rows."""
 
-ALL_MEMBERS = "*"
-"""Name of a field whose text is all members of its group, with their names."""
+
+class Special(Enum):
+    """What stands in place of a field's name; no column can be called so."""
+
+    VALUE = "the group is a plain value"
+    MEMBERS = "all members of the group, with their names"
+
+
+Fields = list[tuple[str | Special, Texts]]
+"""Fields of a group."""
 
 
 class Echo(msgspec.Struct):
@@ -23,12 +33,12 @@ class Echo(msgspec.Struct):
         """The single row of a body with one row."""
         return self.body.strip()[1:-1].strip()
 
-    def fields(self, chosen: Selection) -> list[tuple[str, Texts]]:
+    def fields(self, chosen: Selection) -> Fields:
         """The columns that are answered: whole rows where all are wanted nested."""
         if not chosen.touches("in"):
             return []
         if not chosen.flat and chosen.whole("in"):
-            return [(ALL_MEMBERS, self._inner_rows())]
+            return [(Special.MEMBERS, self._inner_rows())]
         rows = msgspec.json.decode(self.body, type=list[dict[str, msgspec.Raw]])
         return [(name, [bytes(row[name]) for row in rows]) for name in rows[0]]
 

@@ -9,6 +9,7 @@ from tiltyard_engine.errors import Refusal
 GROUPS = ("time", "in", "out", "anomaly", "metadata")
 SEPARATOR = "."
 EVERYTHING = "*"
+MAX_PARAMETERS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Selection:
 
     def keeps(self, group: str, field: str | None = None) -> bool:
         """Whether a column is answered: what is named itself beats what is said of its group."""
-        column = f"{group}.{field}" if field else group
+        column = group if field is None else f"{group}.{field}"
         if column in self.wanted:
             return True
         if column in self.excluded or group in self.excluded:
@@ -50,7 +51,7 @@ def selection(query: str) -> Selection:
     wanted: set[str] = set()
     excluded: set[str] = set()
     flat = False
-    for name, value in parse_qsl(query, keep_blank_values=True, max_num_fields=1000):
+    for name, value in _parameters(query):
         if name == "dataset[]":
             wanted.add(_group(name, value))
         elif name == "dataset.exclude[]":
@@ -68,6 +69,16 @@ def selection(query: str) -> Selection:
             )
     everything = wanted <= {EVERYTHING} and not excluded and not flat
     return Selection(frozenset(wanted or {EVERYTHING}), frozenset(excluded), flat, everything)
+
+
+def _parameters(query: str) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
+    except ValueError as error:
+        raise Refusal(
+            Reason.UNKNOWN_PARAMETER,
+            f"the query has more than {MAX_PARAMETERS} parameters: name what you want once",
+        ) from error
 
 
 def _group(parameter: str, value: str) -> str:
