@@ -11,11 +11,14 @@ import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from tiltyard_api.v1alpha1.models import Source
 
 CHUNK = 1 << 20
+READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+"""Without O_NONBLOCK a named pipe that nobody writes to would hold us for ever."""
 
 
 class ArtifactError(Exception):
@@ -42,7 +45,7 @@ def fetch(source: Source, folder: Path, store: Path) -> Path:
     handle, name = tempfile.mkstemp(dir=store, prefix=".incoming-")
     try:
         with os.fdopen(handle, "wb") as copy:
-            found = _copy(origin, copy.fileno(), source.uri)
+            found = _copy(origin, copy, source.uri)
         if source.sha256 and found != source.sha256:
             raise ArtifactError(
                 f"{source.uri} has SHA-256 {found}, the manifest says {source.sha256}:"
@@ -57,25 +60,32 @@ def fetch(source: Source, folder: Path, store: Path) -> Path:
 
 
 def _local_path(uri: str, folder: Path) -> Path:
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError as error:
+        raise ArtifactError(f"{uri} is no URI: {error}") from error
     if parts.scheme != "file":
         scheme = f"{parts.scheme}:" if parts.scheme else "a path without a scheme"
         raise ArtifactError(f"{uri}: {scheme} is not a source of this version: use file:PATH")
     if parts.netloc not in ("", "localhost"):
         raise ArtifactError(f"{uri} names a host: write file:PATH or file:///PATH")
+    if parts.query or parts.fragment:
+        raise ArtifactError(f"{uri}: write ? as %3F and # as %23 in a path")
     return folder / unquote(parts.path)
 
 
-def _copy(origin: Path, target: int, uri: str) -> str:
+def _copy(origin: Path, target: BinaryIO, uri: str) -> str:
     """Copy a regular file and return the SHA-256 of what was copied."""
     digest = hashlib.sha256()
     try:
-        with origin.open("rb") as file:
+        with os.fdopen(os.open(origin, READ), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ArtifactError(f"{uri} is not a regular file")
             while chunk := file.read(CHUNK):
                 digest.update(chunk)
-                os.write(target, chunk)
+                target.write(chunk)
     except OSError as error:
         raise ArtifactError(f"{uri}: {error.strerror} ({origin})") from error
+    except ValueError as error:
+        raise ArtifactError(f"{uri}: {error}") from error
     return digest.hexdigest()

@@ -7,6 +7,7 @@ nothing is locked. Each number has one writing thread. Readers add the blocks up
 import hashlib
 import mmap
 import os
+import tempfile
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -102,16 +103,7 @@ class CounterFile:
         block = -(-layout.words * WORD // PAGE) * PAGE
         identity = hashlib.sha256(layout.identity + workers.to_bytes(4, "big")).digest()
         size = PAGE + block * workers
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            same = os.fstat(handle).st_size == size and os.pread(handle, 32, 0) == identity
-            if not same:
-                os.ftruncate(handle, 0)
-                os.ftruncate(handle, size)
-                os.pwrite(handle, identity, 0)
-            self._map = mmap.mmap(handle, size)
-        finally:
-            os.close(handle)
+        self._map = _known(path, identity, size) or _begun(path, identity, size)
         words = memoryview(self._map).cast("Q")
         step, first = block // WORD, PAGE // WORD
         self.blocks = [
@@ -128,3 +120,25 @@ class CounterFile:
         each = [block.read_histogram(series) for block in self.blocks]
         cumulative = tuple(map(sum, zip(*(one.cumulative for one in each), strict=True)))
         return HistogramValue(cumulative, sum(one.sum for one in each))
+
+
+def _known(path: Path, identity: bytes, size: int) -> mmap.mmap | None:
+    """Map a file that is there and has the same layout."""
+    try:
+        with path.open("r+b") as file:
+            if os.fstat(file.fileno()).st_size == size and file.read(len(identity)) == identity:
+                return mmap.mmap(file.fileno(), size)
+    except FileNotFoundError:
+        pass
+    return None
+
+
+def _begun(path: Path, identity: bytes, size: int) -> mmap.mmap:
+    """Begin a file. One of another layout stays whole for an engine that still counts in it."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    with os.fdopen(handle, "r+b") as file:
+        file.write(identity)
+        file.truncate(size)
+        file.flush()
+        Path(name).replace(path)
+        return mmap.mmap(file.fileno(), size)

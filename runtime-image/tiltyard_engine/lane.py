@@ -113,7 +113,8 @@ class Lane:
             self._thread.join(timeout=1.0)
 
     def _run(self) -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._nice)
+        if self._nice:
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._nice)
         while True:
             with self._wake:
                 while not self._queue.waiting:

@@ -17,6 +17,7 @@ GRAPH_NODE, GRAPH_INITIALIZER, GRAPH_SPARSE = 1, 5, 15
 NODE_OPERATOR, NODE_ATTRIBUTE = 4, 5
 FUNCTION_NODE = 7
 ATTRIBUTE_TENSOR, ATTRIBUTE_GRAPH, ATTRIBUTE_TENSORS, ATTRIBUTE_GRAPHS = 5, 6, 10, 11
+ATTRIBUTE_SPARSE, ATTRIBUTE_SPARSES = 22, 23
 SPARSE_VALUES, SPARSE_INDICES = 1, 2
 TENSOR_EXTERNAL, TENSOR_LOCATION = 13, 14
 ENTRY_KEY, ENTRY_VALUE = 1, 2
@@ -70,9 +71,7 @@ def _graph(data: memoryview, facts: OnnxFacts, depth: int) -> None:
         elif number == GRAPH_INITIALIZER:
             _tensor(_message(value), facts)
         elif number == GRAPH_SPARSE:
-            for inner, tensor in _fields(_message(value)):
-                if inner in (SPARSE_VALUES, SPARSE_INDICES):
-                    _tensor(_message(tensor), facts)
+            _sparse(_message(value), facts)
 
 
 def _node(data: memoryview, facts: OnnxFacts, depth: int) -> None:
@@ -88,6 +87,14 @@ def _attribute(data: memoryview, facts: OnnxFacts, depth: int) -> None:
         if number in (ATTRIBUTE_GRAPH, ATTRIBUTE_GRAPHS):
             _graph(_message(value), facts, depth + 1)
         elif number in (ATTRIBUTE_TENSOR, ATTRIBUTE_TENSORS):
+            _tensor(_message(value), facts)
+        elif number in (ATTRIBUTE_SPARSE, ATTRIBUTE_SPARSES):
+            _sparse(_message(value), facts)
+
+
+def _sparse(data: memoryview, facts: OnnxFacts) -> None:
+    for number, value in _fields(data):
+        if number in (SPARSE_VALUES, SPARSE_INDICES):
             _tensor(_message(value), facts)
 
 
