@@ -40,7 +40,11 @@ class App:
         self._max_in_flight = max_in_flight
         self._prefix = secrets.token_hex(8)
         self._numbers = itertools.count()
-        self.draining = False
+        self._draining = False
+
+    def drain(self) -> None:
+        """Refuse inference from now on."""
+        self._draining = True
 
     def handle(self, request: Request, reply: Reply) -> None:
         """Answer one request, now or when its models have run."""
@@ -106,7 +110,7 @@ class App:
             Refusal: Overloaded or Draining.
 
         """
-        if self.draining:
+        if self._draining:
             raise Refusal(Reason.DRAINING, "this engine is shutting down: send it to another")
         if self._words[self._in_flight] >= self._max_in_flight:
             raise Refusal(

@@ -80,7 +80,7 @@ class Supervisor:
         self._workers = [
             Child(f"worker {n}", self._worker(n, loaded)) for n in range(settings.workers)
         ]
-        self._management = Child("management", lambda: run_management(loaded, counters, management))
+        self._management = Child("management", lambda: self._manage(loaded, management))
         self._children = [self._management, *self._workers]
 
     def _worker(self, number: int, loaded: list[Loaded]) -> Callable[[], None]:
@@ -92,6 +92,11 @@ class Supervisor:
             run_worker(self._settings, loaded, block, self._sockets[number])
 
         return run
+
+    def _manage(self, loaded: list[Loaded], listening: socket.socket) -> None:
+        for data in self._sockets:  # a copy left open would go on taking connections for nobody
+            data.close()
+        run_management(loaded, self._counters, listening)
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT, or until another engine took over (SIGUSR1).

@@ -46,6 +46,7 @@ class Worker:
         self._block = block
         self._pipelines = [ServedPipeline(one, block) for one in loaded]
         self._ready = block.offset(READY.metric)
+        self._replaced = False
 
     async def serve(self, listening: socket.socket) -> None:
         """Answer requests until the process is told to end."""
@@ -63,6 +64,7 @@ class Worker:
             loop.add_signal_handler(number, ended.set)
 
         def give_way() -> None:
+            self._replaced = True
             server.stop_accepting()
             ended.set()
 
@@ -84,14 +86,18 @@ class Worker:
 
     async def _end(self, server: Server, app: App, scheduler: Scheduler) -> None:
         """Drain: say goodbye on every answer, then stop accepting, then finish."""
-        self._block.words[self._ready] = 0
+        if not self._replaced:  # else another engine is ready in our place
+            self._block.words[self._ready] = 0
         server.drain()
         await asyncio.sleep(self._settings.drain_delay)
         server.stop_accepting()
-        app.draining = True
-        in_time = await server.finished(self._settings.grace)
+        # What was accepted is answered. What comes whole only when half the grace is over is
+        # refused while there is time to say so: the rest is for what runs.
+        grace = self._settings.grace
+        asyncio.get_running_loop().call_later(grace / 2, app.drain)
+        in_time = await server.finished(grace)
         if not in_time:
-            log("requests were cut off", grace_seconds=self._settings.grace)
+            log("requests were cut off", grace_seconds=grace)
         for pipeline in self._pipelines:
             pipeline.flush_mirrors()
             pipeline.close()
