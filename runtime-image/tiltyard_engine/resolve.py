@@ -32,7 +32,7 @@ def resolve(source: Source, folder: Path, store: Path) -> ResolvedModel:
     try:
         external = look_into(path.read_bytes()).external
         if external:
-            names = ", ".join(sorted(external)) or "another file"
+            names = ", ".join(sorted(filter(None, external))) or "another file"
             raise ArtifactError(
                 f"{source.uri} keeps weights outside itself ({names}): save it as one file"
                 " (onnx.save with save_as_external_data=False)"

@@ -73,8 +73,8 @@ def serve(  # noqa: PLR0913 - one argument an option
     drain_delay: Annotated[str | None, _limit("drain-delay")] = None,
 ) -> None:
     """Serve Pipelines on this machine, by the engine that a pod runs."""
+    from tiltyard.local.serve import Options
     from tiltyard.local.serve import serve as run
-    from tiltyard.local.service import Options
 
     limits = {
         "max-body": max_body,

@@ -11,9 +11,9 @@ import tiltyard
 from tiltyard.failure import Failure
 from tiltyard.local.compiled import Compiled, compile_all
 from tiltyard.local.resolving import store_folder
-from tiltyard.local.service import Options, Service, serving
+from tiltyard.local.service import Service, serving
 from tiltyard.local.signals import Stopped, held_signals, pause
-from tiltyard.local.sockets import PortTaken, open_sockets
+from tiltyard.local.sockets import PortTaken, Sockets, open_sockets
 from tiltyard.manifests import read_manifests
 from tiltyard.notices import notice, result
 from tiltyard.samples import curl_command
@@ -89,11 +89,8 @@ def find_example() -> Example:
 def _example_served() -> Iterator[tuple[Example, Service]]:
     example, store = find_example(), store_folder()
     compiled = compile_all(read_manifests([example.manifest]), store)
-    # No balancer has to learn that we end.
-    limits = {"drain-delay": "0s"}
-    port, management_port = _free(DATA_PORT), _free(MANAGEMENT_PORT)
-    options = Options(HOST, port, management_port, limits=limits)
-    with serving(compiled, store, options) as service:
+    limits = {"drain-delay": "0s"}  # no load balancer has to learn that we end
+    with serving(compiled, _sockets(), store, limits) as service:
         result(f"serving {example.manifest} at {service.url}")
         yield example, service
 
@@ -137,11 +134,10 @@ def _shares(compiled: Compiled) -> dict[str, dict[str, float]]:
     }
 
 
-def _free(port: int) -> int:
-    """Give the port, or 0 for any where something else has it."""
+def _sockets() -> Sockets:
+    """Give the usual ports, or free ones where something else has them."""
     try:
-        open_sockets(HOST, port, 0, 1).close()
-    except PortTaken:
-        notice(f"port {port} is taken: another free one is used")
-        return 0
-    return port
+        return open_sockets(HOST, DATA_PORT, MANAGEMENT_PORT, workers=1)
+    except PortTaken as taken:
+        notice(f"port {taken.port} is taken: free ones are used")
+        return open_sockets(HOST, 0, 0, workers=1)

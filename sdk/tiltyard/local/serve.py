@@ -1,12 +1,14 @@
 """`tiltyard serve`: Pipelines on this machine until it is told to end."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tiltyard.local.compiled import compile_all
 from tiltyard.local.resolving import store_folder
-from tiltyard.local.service import Options, Service, serving
+from tiltyard.local.service import Service, serving
 from tiltyard.local.signals import Stopped, held_signals, pause
+from tiltyard.local.sockets import open_sockets
 from tiltyard.local.watch import POLL_SECONDS, FileWatch, follow, served
 from tiltyard.manifests import read_manifests
 from tiltyard.notices import result
@@ -14,6 +16,18 @@ from tiltyard.samples import curl_command
 
 IDLE_SECONDS = 3600.0
 """Without a file to watch nothing happens but signals and the end of the engine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to serve."""
+
+    host: str
+    port: int
+    management_port: int
+    workers: int
+    limits: Mapping[str, str]
+    """Limits of the data port that are not the engine's own, by the names of their flags."""
 
 
 def serve(files: Sequence[Path], options: Options, *, watch: bool) -> None:
@@ -33,7 +47,8 @@ def serve(files: Sequence[Path], options: Options, *, watch: bool) -> None:
 def _serve(files: Sequence[Path], options: Options, watched: FileWatch) -> None:
     store = store_folder()
     compiled = compile_all(served(read_manifests(files)), store)
-    with serving(compiled, store, options) as service:
+    sockets = open_sockets(options.host, options.port, options.management_port, options.workers)
+    with serving(compiled, sockets, store, options.limits) as service:
         result(ready_line(service))
         while True:
             pause(POLL_SECONDS if watched.files else IDLE_SECONDS)

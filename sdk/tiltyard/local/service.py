@@ -4,40 +4,29 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from tiltyard.local.compiled import Compiled
 from tiltyard.local.engine import Engine
 from tiltyard.local.signals import pause
-from tiltyard.local.sockets import Sockets, open_sockets, url_of
+from tiltyard.local.sockets import Sockets, url_of
 from tiltyard.transport import Transport
-from tiltyard_api.names import DATA_PORT, MANAGEMENT_PORT
 from tiltyard_api.routing import RoutingTable
 
 CONFIRM_SECONDS = 2.0
 """A table is in force within milliseconds; after this something is wrong."""
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How to serve."""
-
-    host: str = "127.0.0.1"
-    port: int = DATA_PORT
-    management_port: int = MANAGEMENT_PORT
-    workers: int = 1
-    limits: Mapping[str, str] = field(default_factory=dict)
-
-
 class Service:
     """Pipelines that are served on this machine."""
 
-    def __init__(self, state: Path, sockets: Sockets, store: Path, options: Options) -> None:
+    def __init__(
+        self, state: Path, sockets: Sockets, store: Path, limits: Mapping[str, str]
+    ) -> None:
         self._state = state
         self._sockets = sockets
         self._store = store
-        self._limits = options.limits
+        self._limits = limits
         self._engines: list[Engine] = []
         self._tables: dict[str, RoutingTable] = {}
         self.compiled: list[Compiled] = []
@@ -115,24 +104,22 @@ class Service:
 
 
 @contextmanager
-def serving(compiled: Sequence[Compiled], store: Path, options: Options) -> Iterator[Service]:
+def serving(
+    compiled: Sequence[Compiled], sockets: Sockets, store: Path, limits: Mapping[str, str]
+) -> Iterator[Service]:
     """Serve Pipelines until the block ends; then finish what was accepted.
 
-    Signals must be held (`held_signals`).
+    Signals must be held (`held_signals`). The sockets are closed in the end.
 
     Raises:
-        Failure: a port is taken, or the engine does not start.
+        Failure: the engine does not start.
 
     """
-    sockets = open_sockets(options.host, options.port, options.management_port, options.workers)
-    try:
-        with tempfile.TemporaryDirectory(prefix="tiltyard-") as state:
-            service = Service(Path(state), sockets, store, options)
-            try:
-                service.serve(compiled)
-                yield service
-            finally:
-                sockets.close()
-                service.stop()
-    finally:
-        sockets.close()
+    with tempfile.TemporaryDirectory(prefix="tiltyard-") as state:
+        service = Service(Path(state), sockets, store, limits)
+        try:
+            service.serve(compiled)
+            yield service
+        finally:
+            sockets.close()  # the engine has its own: it accepts until it ends
+            service.stop()

@@ -16,6 +16,11 @@ EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S10
 class PortTaken(Failure):
     """Something else listens there."""
 
+    def __init__(self, host: str, port: int, option: str) -> None:
+        remedy = f"something does already; stop it or choose another {option}"
+        super().__init__(f"cannot listen on {host} port {port}: {remedy}")
+        self.port = port
+
 
 @dataclass(frozen=True, slots=True)
 class Sockets:
@@ -81,9 +86,9 @@ def _listen(host: str, port: int, count: int, option: str) -> list[socket.socket
 
 
 def _why_not(host: str, port: int, option: str, error: OSError) -> Failure:
-    where = f"cannot listen on {host} port {port}"
     if error.errno == errno.EADDRINUSE:
-        return PortTaken(f"{where}: something does already; stop it or choose another {option}")
+        return PortTaken(host, port, option)
+    why = error.strerror or str(error)
     if error.errno == errno.EACCES:
-        return Failure(f"{where}: that needs privileges; choose another {option}")
-    return Failure(f"{where}: {error.strerror or error}")
+        why = f"that needs privileges; choose another {option}"
+    return Failure(f"cannot listen on {host} port {port}: {why}")

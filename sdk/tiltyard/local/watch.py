@@ -10,7 +10,7 @@ from tiltyard.manifests import Manifest, read_manifests
 from tiltyard.notices import notice
 from tiltyard_api.routing import SplitRouting
 
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.05
 """How often files are looked at: a change is in force after two looks."""
 
 Stamp = tuple[int, int, int] | None
