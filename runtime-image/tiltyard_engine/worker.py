@@ -87,7 +87,6 @@ class Worker:
     async def _end(self, server: Server, app: App, scheduler: Scheduler) -> None:
         """Drain: say goodbye on every answer, then stop accepting, then finish."""
         if not self._replaced:  # else another engine is ready in our place
-            if not self._replaced:  # else another engine is ready in our place
             self._block.words[self._ready] = 0
         server.drain()
         await asyncio.sleep(self._settings.drain_delay)
