@@ -41,8 +41,12 @@ def pick(ends: Sequence[int], draw: int) -> int:
 
 
 def keyed_draw(salt: str, key: str) -> int:
-    """Draw of a key: the first 8 bytes of SHA-256(salt, 0x00, key), big endian."""
-    return int.from_bytes(hashlib.sha256(f"{salt}\0{key}".encode()).digest()[:8], "big")
+    """Draw of a key: the first 8 bytes of SHA-256(salt, 0x00, key), big endian.
+
+    A header that is not UTF-8 comes with its bytes escaped, and is hashed as those bytes.
+    """
+    text = f"{salt}\0{key}".encode(errors="surrogateescape")
+    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big")
 
 
 def value_draw(salt: str, value: object) -> int:

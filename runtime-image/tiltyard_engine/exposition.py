@@ -48,7 +48,7 @@ class CounterCollector(Collector):
             case "counter":
                 counter = CounterMetricFamily(name, definition.help, labels=labels)
                 for series in self._series[name]:
-                    counter.add_metric(series.labels, self._counters.total(series))
+                    counter.add_metric(series.labels, self.counter(series))
                 return counter
             case "histogram":
                 histogram = HistogramMetricFamily(name, definition.help, labels=labels)
@@ -62,6 +62,12 @@ class CounterCollector(Collector):
                 for series in self._series[name]:
                     gauge.add_metric(series.labels, self.gauge(series))
                 return gauge
+
+    def counter(self, series: Series) -> int:
+        """A counter over all workers; each of them refuses the same table, which is one refusal."""
+        if series.metric == "tiltyard_routing_refused_total":
+            return max(block.read(series) for block in self._counters.blocks)
+        return self._counters.total(series)
 
     def gauge(self, series: Series) -> float:
         """A gauge over all workers: in flight they add up, else the one furthest behind counts."""

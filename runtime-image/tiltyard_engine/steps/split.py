@@ -111,7 +111,7 @@ class SplitStep:
         """Values of the hash key: one for the call, or one a row; None where there is none."""
         if self._header:
             value = call.headers.get(self._header)
-            return [None if value is None else value.decode("latin-1")]
+            return [None if value is None else value.decode("utf-8", "surrogateescape")]
         return call.fields.get(self._field, (None,))
 
     def _keyed(self, value: object, row: int, context: Context) -> int:
