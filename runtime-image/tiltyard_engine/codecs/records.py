@@ -120,13 +120,12 @@ class RecordsReader:
 
 
 def _needs_care(tensors: Sequence[RequestTensor], fields: Sequence[str]) -> bool:
-    """Whether bodies hold what counting quotation marks, or decoding as floats, would miss.
+    """Whether bodies hold what counting quotation marks, or the input's type, would lose.
 
-    Texts may be quoted; a hash key that is also a float input must stay the integer it is sent as.
+    Texts may be quoted; a hash key that is also an input must stay what it is sent as.
     """
     return any(
-        tensor.type is TensorType.STRING
-        or (DTYPES[tensor.type].kind == "f" and not set(fields).isdisjoint(tensor.columns))
+        tensor.type is TensorType.STRING or not set(fields).isdisjoint(tensor.columns)
         for tensor in tensors
     )
 
