@@ -75,7 +75,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         max_in_flight=given.max_in_flight,
         grace=given.grace,
         drain_delay=given.drain_delay,
-        sizes=Sizes(rows=given.max_rows, depth=given.max_depth),
+        sizes=Sizes(bytes=given.max_body, rows=given.max_rows, depth=given.max_depth),
         limits=Limits(
             max_body=given.max_body,
             max_header_bytes=given.max_header_bytes,

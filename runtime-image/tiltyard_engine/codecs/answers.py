@@ -4,31 +4,21 @@ Numbers keep the shortest digits of their own type; NaN and infinities are null.
 every row is put together once; a row then costs one join.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from itertools import repeat
 
-import msgspec
 import numpy as np
 import orjson
 
-from tiltyard_api.plan import Plan, PlanSplit
-from tiltyard_engine.call import Call, Served
+from tiltyard_api.plan import Plan
+from tiltyard_engine.call import Call
+from tiltyard_engine.codecs.base import Sent, Values
 from tiltyard_engine.codecs.echo import Echo, Fields, Special, Texts
+from tiltyard_engine.codecs.labels import Labeller
 from tiltyard_engine.codecs.selection import Selection
 from tiltyard_engine.columns import Array, Column, Columns, rows_of
-from tiltyard_engine.dataplane import model_split
-from tiltyard_engine.metrics import variants_of
 
 NO_ANOMALY: Fields = [("count", b"0")]
-
-
-class Labels(msgspec.Struct, frozen=True):
-    """What answers say of the variants that served a row; the same for every such row."""
-
-    split: bytes | None
-    last_model: bytes
-    variants: bytes
 
 
 class AnswersWriter:
@@ -37,41 +27,38 @@ class AnswersWriter:
     def __init__(self, plan: Plan, partition: str) -> None:
         self._plan = plan
         self._last = plan.steps[-1].name
-        self._split_steps = {step.name for step in plan.steps if isinstance(step, PlanSplit)}
-        self._models = {step.name: variants_of(step)[0] for step in plan.steps}
-        self._digests = {model.name: model.digest for model in plan.models}
-        self._labels: dict[tuple[str, ...], Labels] = {}
+        self._labeller = Labeller(plan)
         self._prefixes = {t.name: _text(t.name) + b":" for t in plan.steps[-1].outputs}
         self._version = _text(plan.version)
         self._partition = _text(partition)
         self._head = b',"pipeline_version":' + self._version + b',"elapsed":['
         self._tail = b'],"dropped":[],"partition":' + self._partition + b',"inference_id":"'
 
-    def write(self, call: Call, echo: Echo, now: int, chosen: Selection) -> bytes:
+    def write(self, call: Call, sent: Sent, now: int, chosen: Selection) -> bytes:
         """Encode a finished call.
 
         Args:
             call: with outputs.
-            echo: the request's own columns.
+            sent: the request's own columns.
             now: milliseconds since 1970.
             chosen: what the client asked for.
 
         """
-        if call.rows == 1 and chosen.everything and not call.beside:
-            return self._one_row(call, echo, now)
-        groups = self._groups(call, echo, now, chosen)
+        if call.rows == 1 and chosen.everything and not call.beside and isinstance(sent, Echo):
+            return self._one_row(call, sent, now)
+        groups = self._groups(call, sent, now, chosen)
         rows = _rendered(_template(groups, chosen), call.rows)
         return b"[" + b",".join(rows) + b"]"
 
     def _one_row(self, call: Call, echo: Echo, now: int) -> bytes:
         """The plain answer to one row, put together without detours."""
-        labels = self._row_labels(call, 0)
+        labels = self._labeller.of(call, 0)
         prefixes = self._prefixes
         fields = [
             prefixes[name] + _texts(column)[0] for name, column in call.outputs[self._last].items()
         ]
-        if labels.split:
-            fields.insert(0, b'"_model_split":' + labels.split)
+        if labels.split_json:
+            fields.insert(0, b'"_model_split":' + labels.split_json)
         elapsed = ",".join(map(str, (call.parsed, *call.elapsed)))
         return b"".join(
             (
@@ -80,34 +67,35 @@ class AnswersWriter:
                 b',"out":{',
                 b",".join(fields),
                 b'},"anomaly":{"count":0},"metadata":{"last_model":',
-                labels.last_model,
+                labels.last_model_json,
                 self._head,
                 elapsed.encode(),
                 self._tail,
                 call.inference_id.encode(),
                 b'","variants":',
-                labels.variants,
+                labels.variants_json,
                 b"}}]",
             )
         )
 
     def _groups(
-        self, call: Call, echo: Echo, now: int, chosen: Selection
+        self, call: Call, sent: Sent, now: int, chosen: Selection
     ) -> Iterator[tuple[str, Fields]]:
         """Every part of the answer, column by column."""
         if call.divided:
-            labels = [self._row_labels(call, row) for row in range(call.rows)]
+            labels = [self._labeller.of(call, row) for row in range(call.rows)]
             ids: Texts = [_text(call.row_id(row)) for row in range(call.rows)]
-            split: Texts = [label.split or b"null" for label in labels]
-            last: Texts = [label.last_model for label in labels]
-            variants: Texts = [label.variants for label in labels]
+            split: Texts = [label.split_json or b"null" for label in labels]
+            last: Texts = [label.last_model_json for label in labels]
+            variants: Texts = [label.variants_json for label in labels]
             has_split = labels[0].split is not None
         else:
-            label = self._row_labels(call, 0)
-            ids, split = _text(call.inference_id), label.split or b"null"
-            last, variants, has_split = label.last_model, label.variants, label.split is not None
+            label = self._labeller.of(call, 0)
+            ids, split = _text(call.inference_id), label.split_json or b"null"
+            last, variants = label.last_model_json, label.variants_json
+            has_split = label.split is not None
         yield "time", [(Special.VALUE, str(now).encode())]
-        yield "in", echo.fields(chosen)
+        yield "in", _sent_fields(sent, chosen)
         out = _all_texts(call.outputs[self._last])
         yield "out", [("_model_split", split), *out] if has_split else out
         for models in call.beside.values():
@@ -135,29 +123,6 @@ class AnswersWriter:
         plan = next(one for one in self._plan.models if one.name == model)
         return [(tensor.name, b"null") for tensor in plan.outputs]
 
-    def _row_labels(self, call: Call, row: int) -> Labels:
-        chosen = tuple([_served_at(served, row) for served in call.served.values()])
-        labels = self._labels.get(chosen)
-        if labels is None:
-            served = dict(zip(call.served, chosen, strict=True))
-            labels = self._labels[chosen] = self._make_labels(served)
-        return labels
-
-    def _make_labels(self, served: dict[str, str]) -> Labels:
-        """At most one entry for each combination of variants: the plan bounds them."""
-        splits = [variant for step, variant in served.items() if step in self._split_steps]
-        model = served.get(self._last) or self._models[self._last]
-        last = {"model_name": model, "model_sha": self._digests[model]}
-        return Labels(
-            split=_text([model_split(self._plan, splits[-1])]) if splits else None,
-            last_model=_text(json.dumps(last, separators=(",", ":"))),
-            variants=_text(served),
-        )
-
-
-def _served_at(served: Served, row: int) -> str:
-    return served.variants[0] if served.rows is None else served.variants[served.part_of[row]]
-
 
 def _text(value: object) -> bytes:
     return orjson.dumps(value)
@@ -165,6 +130,20 @@ def _text(value: object) -> bytes:
 
 def _all_texts(columns: Columns) -> Fields:
     return [(name, _texts(column)) for name, column in columns.items()]
+
+
+def _sent_fields(sent: Sent, chosen: Selection) -> Fields:
+    if isinstance(sent, Echo):
+        return sent.fields(chosen)
+    if not chosen.touches("in"):
+        return []
+    return [(name, _value_texts(values)) for name, values in sent.columns().items()]
+
+
+def _value_texts(values: Values) -> list[bytes]:
+    if isinstance(values, np.ndarray):
+        return _texts(values)
+    return [orjson.dumps(value, default=str) for value in values]
 
 
 def _texts(column: Column) -> list[bytes]:

@@ -42,6 +42,11 @@ class Echo(msgspec.Struct):
         rows = msgspec.json.decode(self.body, type=list[dict[str, msgspec.Raw]])
         return [(name, [bytes(row[name]) for row in rows]) for name in rows[0]]
 
+    def columns(self) -> dict[str, list[object]]:
+        """All columns as plain values."""
+        rows = msgspec.json.decode(self.body, type=list[dict[str, object]])
+        return {name: [row[name] for row in rows] for name in rows[0]}
+
     def _inner_rows(self) -> list[bytes]:
         """Each row's members, without its braces."""
         if self.plain:

@@ -1,4 +1,4 @@
-"""The face of `POST /pipelines/NAME`: pandas-style records in and out."""
+"""The face of `POST /pipelines/NAME`: rows in and out, in the formats that a client names."""
 
 import json
 import time
@@ -9,13 +9,12 @@ import msgspec
 from tiltyard_api.plan import Plan
 from tiltyard_api.reasons import Reason
 from tiltyard_engine.call import Call
-from tiltyard_engine.codecs.answers import AnswersWriter
-from tiltyard_engine.codecs.echo import Echo
-from tiltyard_engine.codecs.records import RecordsReader
+from tiltyard_engine.codecs.base import Codec, Sent
+from tiltyard_engine.codecs.formats import FORMATS
 from tiltyard_engine.codecs.selection import Selection
 from tiltyard_engine.errors import Refusal
 from tiltyard_engine.faces.base import Asked, Page, answer_headers, request_id
-from tiltyard_engine.faces.wishes import read_wishes
+from tiltyard_engine.faces.wishes import DEFAULT, read_wishes
 from tiltyard_engine.http.message import Request, Response
 from tiltyard_engine.problem import JSON, problem
 from tiltyard_engine.sizes import Sizes
@@ -27,22 +26,24 @@ MAX_CLIENT_ID = 64
 class Detail(msgspec.Struct):
     """What the answer depends on besides the outputs."""
 
-    echo: Echo
+    codec: Codec
+    sent: Sent
     selection: Selection
 
 
 class PipelinesFace:
-    """Records of one Pipeline."""
+    """Rows of one Pipeline."""
 
     protocol = "records"
 
     def __init__(self, plan: Plan, paths: Sequence[str], partition: str, sizes: Sizes) -> None:
         self.paths = tuple(paths)
-        self._reader = RecordsReader(plan, sizes.rows, sizes.depth)
-        self._writer = AnswersWriter(plan, partition)
+        self._made_of = (plan, partition, sizes)
+        self._codecs: list[Codec | None] = [None] * len(FORMATS)
+        self._codec(DEFAULT)
 
     def read(self, request: Request) -> Asked:
-        """Decode records."""
+        """Decode rows."""
         headers = request.headers
         wishes = read_wishes(
             request.query,
@@ -50,24 +51,32 @@ class PipelinesFace:
             headers.get(b"accept", b""),
             headers.get(b"x-tiltyard-variant", b""),
         )
-        decoded = self._reader.read(request.body)
+        writer = self._codec(wishes.wanted)  # first: nothing runs whose answer cannot be written
+        taken = self._codec(wishes.sent).read(request.body)
         return Asked(
-            decoded.rows,
-            decoded.tensors,
-            decoded.fields,
+            taken.rows,
+            taken.tensors,
+            taken.fields,
             wishes.pins,
             _client_id(headers.get(CLIENT_ID)),
-            Detail(Echo(request.body, decoded.rows, decoded.plain), wishes.selection),
+            Detail(writer, taken.sent, wishes.selection),
         )
 
     def answer(self, call: Call, asked: Asked, request: Request) -> Response:
-        """Encode records."""
+        """Encode rows."""
         detail = asked.detail
         if not isinstance(detail, Detail):
             raise TypeError("the request was read by another face")
         now = time.time_ns() // 1_000_000
-        body = self._writer.write(call, detail.echo, now, detail.selection)
-        return Response(200, body, JSON + answer_headers(call, request))
+        body = detail.codec.write(call, detail.sent, now, detail.selection)
+        return Response(200, body, detail.codec.header + answer_headers(call, request))
+
+    def _codec(self, index: int) -> Codec:
+        """Give a format's codec, opened when it is first asked for."""
+        codec = self._codecs[index]
+        if codec is None:
+            codec = self._codecs[index] = FORMATS[index].open(*self._made_of)
+        return codec
 
     def refuse(self, refusal: Refusal, request: Request, call: Call | None) -> Response:
         """Answer with the error body of the data port."""
@@ -101,4 +110,4 @@ def _client_id(header: bytes | None) -> str | None:
             f"X-Tiltyard-Inference-Id has {len(header)} characters: send 1 to {MAX_CLIENT_ID}",
             field="X-Tiltyard-Inference-Id",
         )
-    return header.decode("latin-1")
+    return header.decode("utf-8", "surrogateescape")

@@ -5,15 +5,24 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from tiltyard_api.reasons import Reason
+from tiltyard_engine.codecs.formats import FORMATS
 from tiltyard_engine.codecs.selection import Selection, selection
 from tiltyard_engine.errors import Refusal
 
-JSON_TYPES = ("application/json", "application/*", "*/*")
+ANYTHING = ("*/*", "application/*")
+DEFAULT = 0
+"""Which of the formats is meant where none is named."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
     """Everything but the data."""
+
+    sent: int
+    """Format of the request, by its place among `FORMATS`."""
+
+    wanted: int
+    """Format of the answer, likewise."""
 
     selection: Selection
     pins: Mapping[str, str]
@@ -28,36 +37,65 @@ def read_wishes(query: str, content_type: bytes, accept: bytes, variant: bytes) 
         Refusal: a parameter, a format or a pin that makes no sense here.
 
     """
-    _check_media(content_type, accept)
-    return Wishes(selection(query), _pins(variant))
+    sent = _sent_format(content_type.decode("latin-1"))
+    wanted = _wanted_format(accept.decode("latin-1"))
+    return Wishes(sent, wanted, selection(query), _pins(variant))
 
 
-def _check_media(content_type: bytes, accept: bytes) -> None:
-    """Refuse bodies that are not records, and clients that take nothing we can write.
+def _sent_format(content_type: str) -> int:
+    """Find the format of a body.
 
     Raises:
-        Refusal: UnsupportedMediaType or NotAcceptable.
+        Refusal: UnsupportedMediaType.
 
     """
-    media, parameters = _media(content_type.decode("latin-1"))
-    if media not in ("", "application/json") or parameters.get("format", "pandas-records") != (
-        "pandas-records"
-    ):
-        raise Refusal(
-            Reason.UNSUPPORTED_MEDIA_TYPE,
-            f"Content-Type {content_type.decode('latin-1')!r} is not taken:"
-            " send application/json; format=pandas-records",
-            field="Content-Type",
-        )
-    offers = [_media(part) for part in accept.decode("latin-1").split(",") if part.strip()]
-    if offers and not any(
-        offer in JSON_TYPES and options.get("q", "1").strip("0.") != "" for offer, options in offers
-    ):
+    media, parameters = _media(content_type)
+    for index, known in enumerate(FORMATS):
+        if media in (known.media, *([""] if index == DEFAULT else [])) and all(
+            parameters.get(name, value) == value for name, value in known.parameters.items()
+        ):
+            return index
+    there = " or ".join(map(str, FORMATS))
+    raise Refusal(
+        Reason.UNSUPPORTED_MEDIA_TYPE,
+        f"Content-Type {content_type!r} is not taken: send {there}",
+        field="Content-Type",
+    )
+
+
+def _wanted_format(accept: str) -> int:
+    """Find the format that a client likes best, the one it names before one it only allows.
+
+    Raises:
+        Refusal: NotAcceptable.
+
+    """
+    offers = [_media(part) for part in accept.split(",") if part.strip()]
+    if not offers:
+        return DEFAULT
+    liked = {media: _quality(options) for media, options in offers}  # in the client's order
+    best, found = (0.0, False), -1
+    for media, quality in liked.items():
+        for index, known in enumerate(FORMATS):
+            named = media == known.media
+            allowed = named or (media in ANYTHING and known.media not in liked)
+            if allowed and quality > 0 and (quality, named) > best:
+                best, found = (quality, named), index
+    if found < 0:
+        there = ", ".join(known.media for known in FORMATS)
         raise Refusal(
             Reason.NOT_ACCEPTABLE,
-            f"Accept {accept.decode('latin-1')!r} leaves nothing: accept application/json",
+            f"Accept {accept!r} leaves nothing: accept one of {there}",
             field="Accept",
         )
+    return found
+
+
+def _quality(options: Mapping[str, str]) -> float:
+    try:
+        return float(options.get("q", "1"))
+    except ValueError:
+        return 1.0  # a client that cannot spell its liking does like it
 
 
 def _media(value: str) -> tuple[str, dict[str, str]]:
