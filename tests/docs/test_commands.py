@@ -19,6 +19,7 @@ import pytest
 
 from documents import PAGES, ROOT, blocks, name_of
 from engines import TILTYARD, Served, serving
+from tools import need
 
 SERVE = "tiltyard serve "
 RUN = ("curl ", "tiltyard infer ", "tiltyard validate ", "echo ")
@@ -77,6 +78,7 @@ def test_commands_of_a_page_work(page: Path, engines: Engines) -> None:
         if command.startswith(SERVE):
             served = engines.serve(command)
         elif command.startswith(RUN):
+            need("curl")
             assert served or "localhost" not in command, f"nothing is served yet: {command}"
             check_output(run(command, served), output)
         else:

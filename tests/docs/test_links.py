@@ -82,3 +82,10 @@ def test_folders_of_the_map_are_the_folders_there_are() -> None:
     assert {name for name in mapped if not (ROOT / name).is_dir()} == set()
     packages = {path.parent.relative_to(ROOT).as_posix() for path in ROOT.glob("*/*/py.typed")}
     assert packages <= mapped
+
+
+def test_every_folder_of_tests_is_explained() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    folders = {path.name for path in (ROOT / "tests").iterdir() if any(path.glob("*"))}
+    folders -= {"__pycache__"}
+    assert {name for name in folders if f"`tests/{name}/`" not in text} == set()
