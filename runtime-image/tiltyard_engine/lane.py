@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -62,6 +62,9 @@ class LaneEvents:
 class _Queue:
     waiting: deque[Work] = field(default_factory=deque)
     bytes: int = 0
+    running: Sequence[Work] = ()
+    """The batch that the thread has taken and not yet told of."""
+
     closed: bool = False
 
 
@@ -101,16 +104,29 @@ class Lane:
         return taken
 
     def close(self) -> None:
-        """Drop what waits and end the thread after its batch."""
+        """Drop what waits; the thread ends after its batch."""
         with self._wake:
             left, self._queue.waiting = self._queue.waiting, deque()
             self._queue.closed = True
             self._wake.notify()
-        for work in left:
+        self._drop(left)
+
+    def finish(self, deadline: float) -> None:
+        """Wait for the thread until a moment of the monotonic clock; then give its batch up."""
+        if self._thread:
+            self._thread.join(max(deadline - time.monotonic(), 0))
+        self._drop(self._claim())
+
+    def _drop(self, works: Iterable[Work]) -> None:
+        for work in works:
             self._events.shutdown()
             _settle(work, None)
-        if self._thread:
-            self._thread.join(timeout=1.0)
+
+    def _claim(self) -> Sequence[Work]:
+        """Take over telling what became of the batch: nobody may do so twice."""
+        with self._wake:
+            batch, self._queue.running = self._queue.running, ()
+        return batch
 
     def _run(self) -> None:
         if self._nice:
@@ -121,7 +137,7 @@ class Lane:
                     if self._queue.closed:
                         return
                     self._wake.wait()
-                batch = self._take()
+                batch = self._queue.running = self._take()
             self._run_batch(batch)
 
     def _take(self) -> list[Work]:
@@ -136,26 +152,29 @@ class Lane:
 
     def _run_batch(self, batch: Sequence[Work]) -> None:
         oldest = time.monotonic() - self._timeout
-        fresh = []
+        fresh, late = list[Work](), list[Work]()
         for work in batch:
-            if work.offered < oldest or (work.answer and work.answer.cancelled()):
-                self._events.late()
-                _settle(work, None)
-            else:
-                fresh.append(work)
-        if not fresh:
-            return
+            given_up = work.answer is not None and work.answer.cancelled()
+            (late if given_up or work.offered < oldest else fresh).append(work)
         start = time.perf_counter()
         jobs = [Job(work.mirror.inputs, work.mirror.rows) for work in fresh]
-        outcomes = execute(self._session, jobs, self._timeout)
+        outcomes = execute(self._session, jobs, self._timeout) if jobs else []
         took = time.perf_counter() - start
+        if not self._claim():
+            return  # it took so long that it was given up
+        for work in late:
+            self._events.late()
+            _settle(work, None)
         for work, outcome in zip(fresh, outcomes, strict=True):
-            if isinstance(outcome, Ran):
-                self._events.ran(work.mirror, outcome, took)
-                _settle(work, outcome.outputs)
-            else:
-                self._events.failed(work.mirror, outcome, took)
-                _settle(work, None)
+            self._tell(work, outcome, took)
+
+    def _tell(self, work: Work, outcome: Ran | Refusal, took: float) -> None:
+        if isinstance(outcome, Ran):
+            self._events.ran(work.mirror, outcome, took)
+            _settle(work, outcome.outputs)
+        else:
+            self._events.failed(work.mirror, outcome, took)
+            _settle(work, None)
 
 
 def _settle(work: Work, outputs: Columns | None) -> None:

@@ -1,5 +1,6 @@
 """A Pipeline as one worker serves it: the data plane with its counters and its challengers."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,6 +13,9 @@ from tiltyard_engine.lane import LOWEST_PRIORITY, Lane, Work
 from tiltyard_engine.record import Recorder, weight_parts
 from tiltyard_engine.sessions import Session
 from tiltyard_engine.steps.shadow import comparer
+
+LANE_SECONDS = 1.0
+"""How long the end of an engine waits for its challengers, however many hang."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,5 +101,8 @@ class ServedPipeline:
 
     def close(self) -> None:
         """End the lanes; what waits in them is counted as dropped."""
+        deadline = time.monotonic() + LANE_SECONDS
         for lane in self._lanes.values():
             lane.close()
+        for lane in self._lanes.values():
+            lane.finish(deadline)
