@@ -1,0 +1,218 @@
+"""Challengers that do their worst: no answer changes, and all they were offered is counted."""
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bare_engines import Compiled, Engine, Workshop, eventually, running
+from loopback import Answer
+from records import exchange, post, row
+from served_models import TROUBLE, failing, hanging, not_a_number, scaled, slow
+
+pytestmark = pytest.mark.served
+
+CHAMPION_FACTOR = 2.0
+CHALLENGERS = {
+    "fine": scaled(2.5),
+    "failing": failing(),
+    "hanging": hanging(),
+    "nan": not_a_number(),
+    "slow": slow(20_000),
+}
+SAMPLED = 0.25
+
+
+def shadow(*challengers: str, **more: object) -> list[dict[str, object]]:
+    """Give a shadow of the champion."""
+    listed = [{"model": name} for name in challengers]
+    return [{"name": "score", "shadow": {"champion": "champion", "challengers": listed, **more}}]
+
+
+def compile_shadow(
+    workshop: Workshop, steps: list[dict[str, object]], name: str = "shadowed"
+) -> Compiled:
+    """Compile a Pipeline of a champion and all challengers, of which steps use some."""
+    used = {n: graph for n, graph in CHALLENGERS.items() if n in json.dumps(steps)}
+    return workshop.compile(name, {"champion": scaled(CHAMPION_FACTOR), **used}, steps)
+
+
+def rows(number: int) -> list[bytes]:
+    """Give requests of which every second makes the bad challengers bad."""
+    return [post([{"x": TROUBLE + n if n % 2 else n}], "shadowed") for n in range(number)]
+
+
+def comparable(answer: Answer) -> tuple[bytes, dict[str, str]]:
+    """Give an answer without what differs from one request or plan to the next."""
+    assert answer.status == 200
+    text = re.sub(rb'"time":\d+', b"", answer.body)
+    text = re.sub(rb'"elapsed":\[[\d,]+\]', b"", text)
+    text = re.sub(rb'"(inference_id|pipeline_version)":"[^"]+"', b"", text)
+    varying = ("Date", "X-Tiltyard-Inference-Id", "Content-Length")
+    return text, {name: text for name, text in answer.headers.items() if name not in varying}
+
+
+def balance(engine: Engine, challenger: str) -> tuple[float, float]:
+    """Give what a challenger was offered, and what became of it."""
+    samples = engine.samples()
+
+    def total(name: str) -> float:
+        return sum(
+            value
+            for (sample, labels), value in samples.items()
+            if sample == f"tiltyard_shadow_{name}_total" and ("variant", challenger) in labels
+        )
+
+    return total("offered"), total("run") + total("dropped") + total("failed")
+
+
+def at_rest(engine: Engine, challenger: str, offered: int) -> None:
+    """Wait until all that a challenger was offered is accounted for."""
+    eventually(lambda: balance(engine, challenger), lambda got: got == (offered, offered))
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[bytes, dict[str, str]]]:
+    """What is answered beside a challenger that does nothing wrong."""
+    workshop = Workshop(tmp_path_factory.mktemp("reference"))
+    pipeline = compile_shadow(workshop, shadow("fine"))
+    with running(workshop, pipeline) as engine:
+        got = [comparable(answer) for answer in exchange([engine.connect()], rows(600))]
+        at_rest(engine, "fine", 600)
+    return got
+
+
+@pytest.mark.parametrize("challenger", ["failing", "hanging", "nan", "slow"])
+def test_no_answer_changes_whatever_a_challenger_does(
+    tmp_path: Path, reference: list[tuple[bytes, dict[str, str]]], challenger: str
+) -> None:
+    workshop = Workshop(tmp_path)
+    pipeline = compile_shadow(workshop, shadow(challenger, timeout="50ms"))
+    with running(workshop, pipeline) as engine:
+        got = [comparable(answer) for answer in exchange([engine.connect()], rows(600))]
+        assert got == reference
+        at_rest(engine, challenger, 600)
+        assert engine.ask("/readyz")[0] == 200, "readiness never depends on a challenger"
+        assert engine.metric("tiltyard_requests_total", code="200") == 600
+        assert engine.metric("tiltyard_variant_errors_total", variant="champion") == 0
+        seen = {
+            "failing": engine.metric("tiltyard_shadow_failed_total", reason="ModelFailed"),
+            "hanging": engine.metric("tiltyard_shadow_failed_total", reason="ModelTimeout"),
+            "nan": engine.metric("tiltyard_nonfinite_outputs_total", variant="nan"),
+            "slow": engine.metric("tiltyard_shadow_run_total", variant="slow"),
+        }
+        assert seen[challenger] > 0
+
+
+def test_what_waits_for_a_challenger_at_the_end_is_counted_as_dropped(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path)
+    pipeline = compile_shadow(workshop, shadow("hanging", timeout="500ms"))
+    flags = ["--state", str(tmp_path / "state")]
+    with running(workshop, pipeline, flags=flags) as engine:
+        assert all(a.status == 200 for a in exchange([engine.connect()], rows(100)))
+        assert engine.end() == 0
+    with running(workshop, pipeline, flags=flags) as engine:
+        assert balance(engine, "hanging") == (100, 100)
+        assert engine.metric("tiltyard_shadow_dropped_total", reason="shutdown") > 0
+
+
+def test_a_challenger_sees_the_share_that_it_is_sampled_for(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path)
+    steps = shadow()
+    listed = [
+        {"model": "fine"},
+        {"model": "nan", "sample": SAMPLED},
+        {"model": "slow", "sample": 0},
+    ]
+    steps[0]["shadow"] = {"champion": "champion", "challengers": listed}
+    pipeline = compile_shadow(workshop, steps)
+    sent = 4_000
+    with running(workshop, pipeline) as engine:
+        asked = (post([{"x": n}], "shadowed") for n in range(sent))
+        assert all(a.status == 200 for a in exchange([engine.connect()], asked))
+        at_rest(engine, "fine", sent)
+        at_rest(engine, "slow", 0)
+        offered = balance(engine, "nan")[0]
+    five_sigma = 5 * (sent * SAMPLED * (1 - SAMPLED)) ** 0.5
+    assert abs(offered - sent * SAMPLED) < five_sigma
+
+
+def test_rows_are_compared_with_the_champions(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path)
+    steps = shadow("fine", compare={"output": "y", "tolerance": 10})
+    pipeline = compile_shadow(workshop, steps)
+    with running(workshop, pipeline) as engine:
+        client = engine.connect()
+        client.send(post([{"x": n} for n in range(100)], "shadowed"))
+        assert len(client.answer().json) == 100
+        at_rest(engine, "fine", 1)
+        compared = {
+            result: engine.metric("tiltyard_shadow_compared_total", result=result)
+            for result in ("match", "mismatch")
+        }
+    assert compared == {"match": 21, "mismatch": 79}, "0.5 x differs by 10 at x = 20"
+
+
+def respond(workshop: Workshop, **more: object) -> Compiled:
+    """Compile a shadow that answers, with every challenger."""
+    return compile_shadow(
+        workshop, shadow(*CHALLENGERS, outputs="respond", timeout="200ms", **more)
+    )
+
+
+def test_challengers_that_answer_have_columns_whatever_they_do(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path)
+    steps = shadow(*CHALLENGERS, outputs="respond", timeout="200ms", budget="5s")
+    with running(workshop, compile_shadow(workshop, steps)) as engine:
+        client = engine.connect()
+        client.send(post([{"x": 4}], "shadowed"))
+        calm = row(client.answer())
+        client.send(post([{"x": TROUBLE}], "shadowed"))
+        troubled = row(client.answer())
+        assert outs(calm) == {name: [10.0] if name == "fine" else [4.0] for name in CHALLENGERS}
+        assert outs(troubled) == {
+            "fine": [2.5 * TROUBLE],
+            "failing": None,
+            "hanging": None,
+            "nan": [None],
+            "slow": [TROUBLE],
+        }
+        assert calm["out"]["y"] == [4 * CHAMPION_FACTOR]
+        assert troubled["out"]["y"] == [TROUBLE * CHAMPION_FACTOR]
+        for name in CHALLENGERS:
+            at_rest(engine, name, 2)
+
+
+def test_an_answer_waits_for_the_budget_and_no_longer(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path)
+    steps = shadow("fine", "hanging", outputs="respond", timeout="30s", budget="300ms")
+    with running(workshop, compile_shadow(workshop, steps)) as engine:
+        client = engine.connect()
+        start = time.monotonic()
+        client.send(post([{"x": TROUBLE}], "shadowed"))
+        only = row(client.answer())
+        assert 0.3 <= time.monotonic() - start < 3
+        assert only["out_hanging"] == {"y": None}
+        assert only["out_fine"] == {"y": [2.5 * TROUBLE]}
+        start = time.monotonic()
+        assert engine.end() == 0
+        assert time.monotonic() - start < 5, "an end does not wait for who hangs"
+
+
+def test_a_challenger_that_was_sampled_out_is_null_in_the_answer(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path)
+    steps = shadow()
+    listed = [{"model": "fine", "sample": 0}]
+    steps[0]["shadow"] = {"champion": "champion", "challengers": listed, "outputs": "respond"}
+    with running(workshop, compile_shadow(workshop, steps)) as engine:
+        client = engine.connect()
+        client.send(post([{"x": 4}, {"x": 5}], "shadowed"))
+        assert [one["out_fine"] for one in client.answer().json] == [{"y": None}] * 2
+
+
+def outs(row: dict[str, Any]) -> dict[str, Any]:
+    """Give what each challenger answered."""
+    return {name: row[f"out_{name}"]["y"] for name in CHALLENGERS}
