@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import orjson
-from bodies import COLUMNS, body_file, matrix, read_scores
+from bodies import COLUMNS, Bodies, body_file, matrix
 from contestants import PEER_NAMES, peer, tiltyard
+from dialects import JSON, read_scores
 from load import LoadError, put_load, warm_up
 from measure import Memory, memory_of, subtree_running
+from numpy.typing import ArrayLike
 from results import Results
-from servers import Running, Server, ServerError, get, serving
+from servers import Server, ServerError, get, serving
 
 MANY, SOME, FEW = 64, 8, 4  # connections: cheap rows, a thousand rows, a heavy model
 SPLIT_ROUNDS = 20
@@ -54,6 +56,16 @@ class Bench:
             yield
         except (ServerError, LoadError) as problem:
             self.results.fail(f"{what}: {problem}")
+
+
+def check_scores(bench: Bench, kind: str, rows: int, who: str, scores: ArrayLike) -> None:
+    """Refuse to time a server that answers the first body with what the model does not say."""
+    first = Bodies.read(bench.bodies(kind, rows, "records")).bodies[0]
+    session = onnxruntime.InferenceSession(bench.folder / f"{kind}.onnx")
+    wanted = np.ravel(session.run(None, {"x": matrix(COLUMNS[kind], first)})[0])
+    got = np.ravel(scores)
+    if got.shape != wanted.shape or not np.allclose(got, wanted, rtol=1e-4):
+        raise ServerError(f"{who} answered {got}, the model says {wanted}")
 
 
 def measure_rows(bench: Bench) -> None:
@@ -102,9 +114,9 @@ def measure_shadow(bench: Bench) -> None:
 
 def measure_start(bench: Bench) -> None:
     """Time the start to the first good answer, and weigh the tree with one worker and with two."""
-    bodies = bench.folder / "example.jsonl"
+    bodies = bench.folder / "example.bodies"
     rows = orjson.loads((EXAMPLE.parent / "held-out.json").read_bytes())
-    bodies.write_bytes(b"\n".join(orjson.dumps([row]) for row in rows) + b"\n")
+    Bodies(JSON, [orjson.dumps([row]) for row in rows]).write(bodies)
     for number in range(bench.rounds):
         for workers in random.sample((1, 2), 2):
             server = tiltyard(EXAMPLE, name=EXAMPLE.parent.name, workers=workers)
@@ -126,7 +138,7 @@ def _rows_of_one(bench: Bench, kind: str, who: str, number: int) -> None:
         server = peer(who, bench.folder / f"{kind}.onnx", bench.folder)
     one = bench.bodies(kind, 1, server.dialect)
     with serving(server, one, bench.folder) as running:
-        _check_scores(bench, kind, running)
+        check_scores(bench, kind, 1, who, read_scores(server.dialect, running.first_answer))
         warm_up(running, one, SOME)
         point = put_load(running, one, MANY, bench.seconds)
         memory = _megabytes("tree", memory_of(running.pid))
@@ -136,17 +148,6 @@ def _rows_of_one(bench: Bench, kind: str, who: str, number: int) -> None:
             thousand = bench.bodies(kind, 1000, server.dialect)
             point = put_load(running, thousand, SOME, bench.seconds)
             bench.results.add(f"{kind}-1000", who, number, asdict(point))
-
-
-def _check_scores(bench: Bench, kind: str, running: Running) -> None:
-    """Refuse to time a server that answers something else than the model says."""
-    with bench.bodies(kind, 1, "records").open("rb") as lines:
-        rows = matrix(COLUMNS[kind], lines.readline())
-    session = onnxruntime.InferenceSession(bench.folder / f"{kind}.onnx")
-    wanted = np.ravel(session.run(None, {"x": rows})[0])
-    got = read_scores(running.server.dialect, running.first_answer)
-    if got.shape != wanted.shape or not np.allclose(got, wanted, rtol=1e-4):
-        raise ServerError(f"{running.server.name} answered {got}, the model says {wanted}")
 
 
 def _mirrored(server: Server) -> dict[str, float]:

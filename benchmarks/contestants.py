@@ -1,7 +1,10 @@
 """Who is measured: the engine through its command line, and each peer as its users run it."""
 
 import json
+import shutil
 import sys
+import sysconfig
+from collections.abc import Mapping
 from pathlib import Path
 
 from peers.environments import environment
@@ -11,21 +14,26 @@ PEERS = Path(__file__).with_name("peers")
 PEER_NAMES = ("mlserver-no-workers", "mlserver", "mosec-batching")
 
 
-def tiltyard(manifest: Path, *, name: str | None = None, workers: int = 1) -> Server:
+def tiltyard(
+    manifest: Path, *, name: str | None = None, workers: int = 1, grpc: bool = False
+) -> Server:
     """Serve a manifest by the command line; its Pipeline is named as the file unless told."""
-    port, management_port = free_ports(2)
+    port, management_port, grpc_port = free_ports(3)
     pipeline = name or manifest.stem
+    own, open_inference = f"/pipelines/{pipeline}", f"/v2/models/{pipeline}/infer"
     return Server(
         name=f"tiltyard-{pipeline}",
         command=[
             *(str(Path(sys.executable).with_name("tiltyard")), "serve", str(manifest)),
             *("--host", HOST, "--port", str(port), "--management-port", str(management_port)),
             *("--workers", str(workers)),
+            *(("--grpc-port", str(grpc_port)) if grpc else ()),
         ],
         port=port,
-        path=f"/pipelines/{pipeline}",
+        paths={"records": own, "arrow": own, "v2": open_inference, "v2-binary": open_inference},
         dialect="records",
         management_port=management_port,
+        grpc_port=grpc_port,
     )
 
 
@@ -33,6 +41,10 @@ def peer(name: str, model: Path, folder: Path) -> Server:
     """Serve a model by the peer of that name."""
     if name == "mosec-batching":
         return _mosec(model, folder)
+    if name == "kserve":
+        return _kserve(model, folder)
+    if name == "pytriton":
+        return _pytriton(model, folder)
     return _mlserver(model, folder, workers=0 if name == "mlserver-no-workers" else 1)
 
 
@@ -58,9 +70,10 @@ def _mlserver(model: Path, folder: Path, workers: int) -> Server:
         name="mlserver" if workers else "mlserver-no-workers",
         command=[str(environment("mlserver", folder) / "mlserver"), "start", str(home)],
         port=port,
-        path=f"/v2/models/{model.stem}/infer",
+        paths=_open_inference(model, "v2"),
         dialect="v2",
-        environment={"PYTHONPATH": str(PEERS), "BENCH_MODEL": str(model)},
+        grpc_port=grpc_port,
+        environment=_told(model),
     )
 
 
@@ -75,7 +88,64 @@ def _mosec(model: Path, folder: Path) -> Server:
             *("--address", HOST, "--port", str(port), "--log-level", "error"),
         ],
         port=port,
-        path="/inference",
+        paths={"matrix": "/inference"},
         dialect="matrix",
-        environment={"PYTHONPATH": str(PEERS), "BENCH_MODEL": str(model)},
+        environment=_told(model),
     )
+
+
+def _kserve(model: Path, folder: Path) -> Server:
+    """KServe's SDK. It takes binary tensors too, but turns them into lists: JSON is faster."""
+    (port,) = free_ports(1)
+    python = environment("kserve", folder) / "python"
+    return Server(
+        name="kserve",
+        command=[str(python), str(PEERS / "kserve_model.py"), "--port", str(port)],
+        port=port,
+        paths=_open_inference(model, "v2"),
+        dialect="v2",
+        environment=_told(model),
+    )
+
+
+def _pytriton(model: Path, folder: Path) -> Server:
+    """Triton by its Python binding; it unpacks itself at every start, here where that is found."""
+    ports = free_ports(3)
+    home = folder / "pytriton"
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    python = environment("pytriton", folder) / "python"
+    options = zip(("--port", "--grpc-port", "--metrics-port"), map(str, ports), strict=True)
+    return Server(
+        name="pytriton",
+        command=[
+            *(str(python), str(PEERS / "pytriton_model.py")),
+            *(word for option in options for word in option),
+        ],
+        port=ports[0],
+        paths=_open_inference(model, "v2", "v2-binary"),
+        dialect="v2",
+        environment=_told(model)
+        | {"PYTRITON_HOME": str(home), "TMPDIR": str(home)}
+        | _own_libpython(),
+    )
+
+
+def _open_inference(model: Path, *dialects: str) -> Mapping[str, str]:
+    """Say where every server of the Open Inference Protocol takes requests."""
+    return dict.fromkeys(dialects, f"/v2/models/{model.stem}/infer")
+
+
+def _told(model: Path) -> dict[str, str]:
+    """Tell the scripts in `peers/` what to serve."""
+    return {"PYTHONPATH": str(PEERS), "BENCH_MODEL": str(model), "BENCH_NAME": model.stem}
+
+
+def _own_libpython() -> dict[str, str]:
+    """Lead Triton's stub to the library of the Python that the model runs in.
+
+    The stub asks for libpython by its bare name, and the system's may be another build: then the
+    model's start crashes. A Python without the library of its own is left to the system's.
+    """
+    library = Path(sysconfig.get_config_var("LIBDIR"), sysconfig.get_config_var("INSTSONAME"))
+    return {"LD_LIBRARY_PATH": str(library.parent)} if library.is_file() else {}

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bodies import body_file
+from bodies import Bodies, body_file
 from dataplane import open_dataplane
 from floors import Work, decode_run_encode, model_alone
 
@@ -44,7 +44,7 @@ def prepare(folder: Path) -> tuple[list[Item], list[str]]:
     failures: list[str] = []
     for kind, rows in (("fraud", 1), ("house", 1), ("fraud", 1000)):
         case = f"{kind}-{rows}"
-        bodies = body_file(folder / "bodies", kind, rows, "records").read_bytes().splitlines()
+        bodies = Bodies.read(body_file(folder / "bodies", kind, rows, "records")).bodies
         model = folder / f"{kind}.onnx"
         works = {
             "model alone": model_alone(model, kind, bodies),

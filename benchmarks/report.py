@@ -11,7 +11,12 @@ ROW_CASES = {
     "house-1": "house, one row, c=64",
     "fraud-1000": "fraud, 1000 rows, c=8",
 }
+FORMAT_CASES = {
+    "formats-1000": "The same 1000 rows in every form, c=8",
+    "grpc-1": "One row over gRPC, 32 requests at a time",
+}
 PAIRED_CASES = {
+    "beside": ("V2 beside records, one row, c=64", "records"),
     "split": ("Split beside a single model, one row, c=64", "fraud"),
     "shadow-cheap": ("Shadow of a cheap model on a saturated core, c=64", "fraud"),
     "shadow-heavy": ("Shadow of a heavy model on a saturated core, c=4", "heavy"),
@@ -25,6 +30,7 @@ def render(results: Results) -> str:
     parts = [
         "; ".join(f"{name} {value}" for name, value in results.about.items()) + ".",
         *(_rows_table(results, case, title) for case, title in ROW_CASES.items()),
+        *(_formats_table(results, case, title) for case, title in FORMAT_CASES.items()),
         *(_paired_table(results, case, *how) for case, how in PAIRED_CASES.items()),
         _start_table(results),
         *(_inside_table(results, case, title) for case, title in ROW_CASES.items()),
@@ -60,6 +66,22 @@ def _rows_table(results: Results, case: str, title: str) -> str:
     ]
     headers = ["server", "CPU us/req", "beside ours", *POINT, "RSS MB", "PSS MB", "start s"]
     return _table(title, headers, rows)
+
+
+def _formats_table(results: Results, case: str, title: str) -> str:
+    """Compare what does the same work by the cheapest form of any peer, the cheapest first."""
+    costs = {who: results.median(case, who, "cpu_us") or 0.0 for who in results.servers(case)}
+    best = min((cost for who, cost in costs.items() if not who.startswith(ENGINE)), default=None)
+    rows = [
+        [
+            who,
+            _number(costs[who]),
+            f"x{costs[who] / best:.2f}" if best else "",
+            *_point(results, case, who),
+        ]
+        for who in sorted(costs, key=costs.__getitem__)
+    ]
+    return _table(title, ["server", "CPU us/req", "beside best peer", *POINT], rows)
 
 
 def _paired_table(results: Results, case: str, title: str, base: str) -> str:

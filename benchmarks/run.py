@@ -22,6 +22,7 @@ from pathlib import Path
 
 from bodies import make_bodies
 from cases import Bench, measure_rows, measure_shadow, measure_split, measure_start
+from formats import measure_beside, measure_formats, measure_grpc
 from models import make_models
 from peers.environments import locked_version
 from report import publish, render
@@ -57,6 +58,9 @@ PARTS = {
     "rows": measure_rows,
     "split": measure_split,
     "shadow": measure_shadow,
+    "formats": measure_formats,
+    "beside": measure_beside,
+    "grpc": measure_grpc,
 }
 
 
@@ -109,6 +113,8 @@ def about(rounds: int, seconds: int) -> dict[str, str]:
         "onnxruntime": importlib.metadata.version("onnxruntime"),
         "MLServer": locked_version("mlserver"),
         "mosec": locked_version("mosec"),
+        "KServe": locked_version("kserve"),
+        "pytriton": locked_version("nvidia-pytriton", "pytriton"),
         "rounds": str(rounds),
         "seconds a point": str(seconds),
     }
@@ -125,7 +131,9 @@ def measure(arguments: argparse.Namespace) -> Results:
     bench = Bench(FOLDER, arguments.rounds, arguments.seconds, results)
     started = time.monotonic()
     for part in arguments.parts:
+        begun = time.monotonic()
         PARTS[part](bench)
+        print(f"{part} took {time.monotonic() - begun:.0f} s\n", flush=True)
         results.save(arguments.output)
     print(f"took {time.monotonic() - started:.0f} s, kept in {os.path.relpath(arguments.output)}\n")
     return results

@@ -12,10 +12,11 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import guard
+from bodies import Bodies
 from measure import all_processes, tree
 
 CORES = sorted(os.sched_getaffinity(0))
@@ -37,9 +38,10 @@ class Server:
     name: str
     command: list[str]
     port: int
-    path: str
-    dialect: str
+    paths: Mapping[str, str]  # where it takes each dialect of HTTP
+    dialect: str  # the one it is spoken to in
     management_port: int | None = None
+    grpc_port: int | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -55,7 +57,15 @@ class Running:
     @property
     def url(self) -> str:
         """The address to send rows to."""
-        return f"http://{HOST}:{self.server.port}{self.server.path}"
+        return f"http://{HOST}:{self.server.port}{self.server.paths[self.server.dialect]}"
+
+    def speaking(self, dialect: str) -> "Running":
+        """Give the same server, spoken to in another dialect."""
+        return replace(self, server=replace(self.server, dialect=dialect))
+
+    def ask(self, bodies: Path) -> bytes:
+        """Send the first of some bodies and return the answer."""
+        return _infer(self.server, Bodies.read(bodies))
 
 
 def free_ports(count: int) -> list[int]:
@@ -68,8 +78,7 @@ def free_ports(count: int) -> list[int]:
 @contextlib.contextmanager
 def serving(server: Server, bodies: Path, folder: Path) -> Iterator[Running]:
     """Run a server in `folder` for the length of a block; its output goes to a log there."""
-    with bodies.open("rb") as lines:
-        body = lines.readline().strip()
+    first = Bodies.read(bodies)
     log = folder / "logs" / f"{server.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     command = ["taskset", "-c", str(SERVER_CORE), *server.command]
@@ -88,7 +97,7 @@ def serving(server: Server, bodies: Path, folder: Path) -> Iterator[Running]:
         )
         guard.watch(process.pid)
         try:
-            answer = _first_answer(server, process, body, log)
+            answer = _first_answer(server, process, first, log)
             yield Running(server, process.pid, time.monotonic() - started, answer)
         finally:
             _stop(process)
@@ -97,18 +106,18 @@ def serving(server: Server, bodies: Path, folder: Path) -> Iterator[Running]:
 
 def get(port: int, path: str) -> bytes:
     """Fetch a page, for metrics and readiness."""
-    return _ask(port, "GET", path, None)
+    return _ask(port, "GET", path, None, {})
 
 
 def _first_answer(
-    server: Server, process: subprocess.Popen[bytes], body: bytes, log: Path
+    server: Server, process: subprocess.Popen[bytes], first: Bodies, log: Path
 ) -> bytes:
     """Ask until the server answers well, dies, or has had its time."""
     deadline = time.monotonic() + START_LIMIT
     why = "it never listened"
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            return _ask(server.port, "POST", server.path, body)
+            return _infer(server, first)
         except (OSError, http.client.HTTPException, ServerError) as problem:
             why = str(problem)
         time.sleep(POLL)
@@ -116,11 +125,19 @@ def _first_answer(
     raise ServerError(f"{server.name} did not start: {why}; its log ends: {last_words}")
 
 
-def _ask(port: int, method: str, path: str, body: bytes | None) -> bytes:
+def _infer(server: Server, bodies: Bodies) -> bytes:
+    """Send the first of some bodies and return the answer."""
+    path = server.paths[server.dialect]
+    return _ask(server.port, "POST", path, bodies.bodies[0], bodies.headers)
+
+
+def _ask(
+    port: int, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+) -> bytes:
     """Send one request and return the body of a good answer."""
     connection = http.client.HTTPConnection(HOST, port, timeout=10)
     try:
-        connection.request(method, path, body, {"Content-Type": "application/json"})
+        connection.request(method, path, body, headers)
         response = connection.getresponse()
         answer = response.read()
     finally:

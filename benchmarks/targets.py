@@ -39,6 +39,18 @@ def times_cheaper(case: str, than: str) -> Measure:
     )
 
 
+def share_of_best(case: str, who: str) -> Measure:
+    """Measure the engine's processor time as a share of the cheapest peer's in a case."""
+
+    def measure(results: Results) -> float | None:
+        peers = [name for name in results.servers(case) if not name.startswith(ENGINE)]
+        costs = [results.median(case, name, "cpu_us") for name in peers]
+        best = min((cost for cost in costs if cost is not None), default=None)
+        return _divide(results.median(case, who, "cpu_us"), best)
+
+    return measure
+
+
 def figure(case: str, server: str, name: str, scale: float = 1) -> Measure:
     """Measure a median as it stands."""
 
@@ -111,6 +123,24 @@ def _routing(pipeline: str, stacked: str) -> Target:
     )
 
 
+def _form(dialect: str, microseconds: int) -> list[Target]:
+    """Bound a thousand rows in one form, alone and beside the best form of any peer."""
+    case, who = "formats-1000", f"{ENGINE} {dialect}"
+    return [
+        Target(
+            f"1000 rows as {dialect}: processor time",
+            figure(case, who, "cpu_us"),
+            at_most=microseconds,
+            unit=" us",
+        ),
+        Target(
+            f"1000 rows as {dialect}: share of the best peer's fastest form",
+            share_of_best(case, who),
+            at_most=0.5,
+        ),
+    ]
+
+
 SHADOW = "shadow-cheap"
 TARGETS = [
     *_one_row("fraud"),
@@ -181,5 +211,24 @@ TARGETS = [
         second_worker,
         at_most=15,
         unit=" MB",
+    ),
+    *_form("v2-binary", 250),
+    *_form("arrow", 400),
+    *_form("v2", 1200),
+    *_form("records", 2500),
+    Target(
+        "one row as V2 beside records: processor time",
+        in_turn("beside", "v2", "records", "cpu_us"),
+        at_most=1.15,
+        unit=" times",
+    ),
+    *(
+        Target(
+            f"one row over gRPC: cheaper than {who}",
+            times_cheaper("grpc-1", who),
+            at_least=3,
+            unit=" times",
+        )
+        for who in ("mlserver-no-workers", "mlserver")
     ),
 ]

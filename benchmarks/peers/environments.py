@@ -8,9 +8,9 @@ from pathlib import Path
 LOCKS = Path(__file__).parents[1] / "requirements"
 
 
-def locked_version(name: str) -> str:
-    """Read from a peer's lock which version of it is measured."""
-    lines = (LOCKS / f"{name}.txt").read_text().splitlines()
+def locked_version(name: str, lock: str | None = None) -> str:
+    """Read from a peer's lock, named as the peer unless told, which version of it is measured."""
+    lines = (LOCKS / f"{lock or name}.txt").read_text().splitlines()
     pins = (line.split()[0].partition("==") for line in lines if "==" in line)
     return next(version for package, _, version in pins if package == name)
 
