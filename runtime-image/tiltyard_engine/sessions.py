@@ -247,7 +247,8 @@ def _opened(path: Path, threads: int) -> Any:  # noqa: ANN401 - onnxruntime is u
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # a class of its own for every failure
-        raise ModelError(_first_line(error)) from error
+        words = _first_line(error).replace(f"Load model from {path} failed:", "")
+        raise ModelError(words) from error
 
 
 def _tensors(nodes: Sequence[Any]) -> tuple[GraphTensor, ...]:

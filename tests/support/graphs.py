@@ -51,10 +51,11 @@ def node(operator: str, inputs: str, outputs: str, **attributes: object) -> onnx
     return helper.make_node(operator, inputs.split(), outputs.split(), **attributes)
 
 
-def identity(kind: str = "float32", shape: Rows = ("N", 1), name: str = "x") -> bytes:
-    """Give back what it is given, under the name y."""
+def identity(kind: str = "float32", shape: Rows = ("N", 1), names: str = "x y") -> bytes:
+    """Give back what it is given, under another name."""
+    given, gives = names.split()
     return model(
-        [node("Identity", name, "y")], [value(name, kind, shape)], [value("y", kind, shape)]
+        [node("Identity", given, gives)], [value(given, kind, shape)], [value(gives, kind, shape)]
     )
 
 
