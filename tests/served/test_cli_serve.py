@@ -66,7 +66,7 @@ def test_it_ends_in_order_when_told_to(tmp_path: Path, number: signal.Signals) -
         assert len(processes) == 4, "supervisor, management and two workers"
         assert served.end(number) == 0
         assert not [one for one in processes if alive(one)]
-        assert served.notices == []
+        assert served.news == []
 
 
 @pytest.mark.parametrize("phase", ["tiltyard_engine.resolve", "--management-fd"])
@@ -102,7 +102,7 @@ def test_the_end_of_the_engine_is_told_in_one_line(tmp_path: Path) -> None:
         (supervisor,) = (one for one in descendants(served.process.pid) if descendants(one))
         os.kill(supervisor, signal.SIGKILL)
         assert served.process.wait(30) == 1
-    assert served.notices == [
+    assert served.news == [
         "the engine was killed by SIGKILL and nothing is served: start again\n"
     ]
 

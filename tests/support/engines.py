@@ -39,6 +39,11 @@ class Served:
     notices: list[str] = field(default_factory=list)
     """Lines of standard error so far, the engine's log among them."""
 
+    @property
+    def news(self) -> list[str]:
+        """Notices but for the one that a busy machine brings about."""
+        return [line for line in self.notices if not line.startswith("still loading")]
+
     def infer(self, records: object, pipeline: str | None = None, **headers: str) -> list[Any]:
         """Send records and read the rows of the answer; a refusal raises `HTTPError`."""
         path = f"/pipelines/{pipeline}" if pipeline else "/infer"
