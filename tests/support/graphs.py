@@ -185,7 +185,7 @@ def detector() -> bytes:
 
 
 def endless() -> bytes:
-    """Loop for ever where x is above 0, else not at all."""
+    """Loop for ever where x is above a million, else not at all."""
     body = helper.make_graph(
         [node("Identity", "go", "again"), node("Add", "state state", "next")],
         "body",
@@ -195,12 +195,12 @@ def endless() -> bytes:
     return model(
         [
             node("ReduceMax", "x", "top", keepdims=0),
-            node("Greater", "top zero", "go"),
+            node("Greater", "top limit", "go"),
             node("Loop", "most go x", "y", body=body),
         ],
         [value("x", "float32", ["N", 1])],
         [value("y", "float32", ["N", 1])],
-        [constant("zero", 0.0), constant("most", 2**62, "int64")],
+        [constant("limit", 1e6), constant("most", 2**62, "int64")],
     )
 
 
@@ -253,12 +253,12 @@ def logarithm() -> bytes:
     )
 
 
-def wrong_rows() -> bytes:
+def wrong_rows(width: int | str = 1) -> bytes:
     """Say one row each and give the rows twice."""
     return model(
         [node("Concat", "x x", "y", axis=0)],
-        [value("x", "float32", ["N", "K"])],
-        [value("y", "float32", ["M", "K"])],
+        [value("x", "float32", ["N", width])],
+        [value("y", "float32", ["M", width])],
     )
 
 

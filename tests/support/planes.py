@@ -14,7 +14,7 @@ from typing import Any
 
 from makers import Document
 from tiltyard_api.manifest import read_pipeline
-from tiltyard_api.plan import Plan, PlanHashKey, PlanSplit, RequestTensor
+from tiltyard_api.plan import Plan, PlanHashKey, PlanShadow, PlanSplit, RequestTensor
 from tiltyard_api.routing import RoutingTable
 from tiltyard_api.tensors import TensorType
 from tiltyard_api.v1alpha1.models import Source
@@ -23,7 +23,7 @@ from tiltyard_engine.app import App
 from tiltyard_engine.counters import CounterFile, Layout, Series
 from tiltyard_engine.faces import open_faces
 from tiltyard_engine.http.message import Request, Response
-from tiltyard_engine.metrics import engine_series
+from tiltyard_engine.metrics import DROPPED, MODEL_REASONS, engine_series
 from tiltyard_engine.pipeline import Loaded, ServedPipeline
 from tiltyard_engine.resolve import resolve
 from tiltyard_engine.scheduler import Scheduler
@@ -122,6 +122,23 @@ class Plane:
     def count(self, metric: str, *labels: str) -> int:
         """Value of a counter; the Pipeline's own label is put in front."""
         return self.counters.total(Series(metric, (self.plan.pipeline, *labels)))
+
+    def settle(self, challenger: str) -> None:
+        """Wait until everything that a challenger was offered has come to an end."""
+        deadline = time.monotonic() + PATIENCE
+        while len(set(self.accounts(challenger))) > 1 and time.monotonic() < deadline:
+            time.sleep(0.005)  # the lane is a thread that tells nobody
+
+    def accounts(self, challenger: str) -> tuple[int, int]:
+        """What a challenger was offered, and the sum of what became of it."""
+        step = next(one for one in self.plan.steps if isinstance(one, PlanShadow))
+        labels = (step.name, challenger)
+        ended = [("run",), *(("dropped", reason) for reason in DROPPED)]
+        ended += [("failed", reason) for reason in MODEL_REASONS]
+        counts = [
+            self.count(f"tiltyard_shadow_{word}_total", *labels, *more) for word, *more in ended
+        ]
+        return self.count("tiltyard_shadow_offered_total", *labels), sum(counts)
 
     def table_with(self, **changes: object) -> RoutingTable:
         """Give the table in force with fields changed, revision one higher, and sealed."""
