@@ -1,15 +1,16 @@
 """What is being served: one engine in force, and those that finish what they accepted."""
 
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tiltyard.failure import Failure
 from tiltyard.local.compiled import Compiled
 from tiltyard.local.engine import Engine
 from tiltyard.local.signals import pause
 from tiltyard.local.sockets import Sockets, url_of
+from tiltyard.local.state import state_folder
 from tiltyard.transport import Transport
 from tiltyard_api.routing import RoutingTable
 
@@ -92,15 +93,23 @@ class Service:
 
     def _confirmed(self) -> bool:
         """Wait until all workers say that they run the newest tables."""
+        wanted = {name: table.revision for name, table in self._tables.items()}
         deadline = time.monotonic() + CONFIRM_SECONDS
         with Transport(self.management_url) as management:
             while time.monotonic() < deadline:
-                status = management.get("/status").json()
-                revisions = {one["name"]: one["routingRevision"] for one in status["pipelines"]}
-                if revisions == {name: table.revision for name, table in self._tables.items()}:
+                if _revisions(management) == wanted:
                     return True
                 pause(0.005)
         return False
+
+
+def _revisions(management: Transport) -> dict[str, int]:
+    """Routing revision of each Pipeline that every worker runs at least; empty if none answers."""
+    try:
+        status = management.get("/status").json()
+    except Failure:
+        return {}
+    return {one["name"]: one["routingRevision"] for one in status["pipelines"]}
 
 
 @contextmanager
@@ -115,8 +124,8 @@ def serving(
         Failure: the engine does not start.
 
     """
-    with tempfile.TemporaryDirectory(prefix="tiltyard-") as state:
-        service = Service(Path(state), sockets, store, limits)
+    with state_folder() as state:
+        service = Service(state, sockets, store, limits)
         try:
             service.serve(compiled)
             yield service

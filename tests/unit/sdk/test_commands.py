@@ -1,0 +1,27 @@
+"""The surface of the command line."""
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from tiltyard.commands import app
+from tiltyard_api.limits import LIMITS
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_every_limit_of_the_engine_is_an_option_with_its_default(name: str) -> None:
+    limit = LIMITS[name]
+    assert limit.read(limit.default) > 0
+    shown = " ".join(CliRunner().invoke(app, ["serve", "--help"]).stdout.split())
+    assert f"--{name} VALUE Default {limit.default}." in shown
+
+
+def test_help_loads_only_what_it_needs() -> None:
+    heavy = "yaml, rich.table, urllib3, numpy, onnxruntime, pandas, pyarrow"
+    code = f"import sys, tiltyard.commands; print({{*sys.modules}} & {{*'{heavy}'.split(', ')}})"
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
+    )
+    assert run.stdout == "set()\n"
