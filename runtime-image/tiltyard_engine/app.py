@@ -10,8 +10,7 @@ from tiltyard_api.reasons import Reason
 from tiltyard_engine.call import Call
 from tiltyard_engine.counters import Block
 from tiltyard_engine.errors import Refusal, internal_failure
-from tiltyard_engine.faces import Routes
-from tiltyard_engine.faces.base import Face
+from tiltyard_engine.faces.base import Face, Routes
 from tiltyard_engine.http.message import Reply, Request, Response
 from tiltyard_engine.pipeline import ServedPipeline
 from tiltyard_engine.problem import problem
@@ -55,7 +54,8 @@ class App:
         try:
             response = self._page(request)
         except Refusal as refusal:
-            response = problem(refusal, self._allow(request.path, refusal))
+            response = self._routes.area(request.path).refuse(refusal, request)
+            response.headers += self._allow(request.path, refusal)
         self._recorder.answered(response.status)
         reply(response)
 
@@ -128,36 +128,20 @@ class App:
             raise Refusal(
                 Reason.METHOD_NOT_ALLOWED, f"{request.path} takes {allowed}, not {request.method}"
             )
-        raise self._unknown(request.path)
+        raise self._routes.area(request.path).unknown(request.path)
 
     def _allow(self, path: str, refusal: Refusal) -> bytes:
         if refusal.reason is not Reason.METHOD_NOT_ALLOWED:
             return b""
         return b"Allow: GET, HEAD\r\n" if path in self._routes.pages else b"Allow: POST\r\n"
 
-    def _unknown(self, path: str) -> Refusal:
-        names = {pipeline.plan.pipeline for _, pipeline in self._routes.infer.values()}
-        there = ", ".join(sorted(names)) or "none"
-        if path.startswith("/pipelines/"):
-            name = path.removeprefix("/pipelines/")
-            return Refusal(
-                Reason.UNKNOWN_PIPELINE, f"no Pipeline {name!r} here (there: {there}): correct it"
-            )
-        if path == "/infer":
-            return Refusal(
-                Reason.UNKNOWN_PIPELINE,
-                f"/infer needs a single Pipeline: POST to /pipelines/NAME (there: {there})",
-            )
-        return Refusal(
-            Reason.UNKNOWN_PATH,
-            f"nothing at {path}: POST /pipelines/NAME, GET /pipelines or GET /models",
-        )
-
 
 def _safely(answer: Callable[[], Response], call: Call, face: Face, request: Request) -> Response:
     """Answer even where an answer cannot be written: nobody may be left waiting."""
     try:
         return answer()
+    except Refusal as refusal:  # the protocol has no form for what the models gave
+        call.refusal = refusal
     except Exception as error:  # noqa: BLE001 - the last frame that knows who waits
         call.refusal = internal_failure(error)
-        return face.refuse(call.refusal, request, call)
+    return face.refuse(call.refusal, request, call)

@@ -10,6 +10,7 @@ from tiltyard_engine.call import Call, Mirror
 from tiltyard_engine.counters import Block
 from tiltyard_engine.dataplane import Dataplane, RoutingRefused
 from tiltyard_engine.lane import LOWEST_PRIORITY, Lane, Work
+from tiltyard_engine.metrics import READY
 from tiltyard_engine.record import Recorder, weight_parts
 from tiltyard_engine.sessions import Session
 from tiltyard_engine.steps.shadow import comparer
@@ -53,6 +54,11 @@ class ServedPipeline:
         }
         self._lanes |= {(step.name, name): lane for name, lane in lanes.items()}
         return lanes
+
+    @property
+    def ready(self) -> bool:
+        """Whether the worker takes requests, and does not end soon."""
+        return self._block.words[self._block.offset(READY.metric)] == 1
 
     def mirror(self, call: Call) -> bool:
         """Note what challengers are to see of an answered call. Returns whether to flush."""

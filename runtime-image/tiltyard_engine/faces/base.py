@@ -4,7 +4,8 @@ A face is one file. It names its paths, reads a request into tensors, writes a f
 gives refusals its protocol's form. Data plane, steps, records and metrics know none of them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
@@ -13,6 +14,8 @@ from tiltyard_engine.call import Call, Served
 from tiltyard_engine.columns import Columns
 from tiltyard_engine.errors import Refusal
 from tiltyard_engine.http.message import Request, Response
+from tiltyard_engine.pipeline import ServedPipeline
+from tiltyard_engine.sizes import Sizes
 
 REQUEST_ID = b"x-request-id"
 MAX_REQUEST_ID = 128
@@ -65,12 +68,68 @@ class Face(Protocol):
         """Give a refusal the protocol's form; `call` where one had been started."""
 
 
+@dataclass(frozen=True, slots=True)
+class Area:
+    """The paths below a prefix, where no path of theirs is meant."""
+
+    prefix: str
+    unknown: Callable[[str], Refusal]
+    """What is wrong with a path that leads nowhere."""
+
+    refuse: Callable[[Refusal, Request], Response]
+    """Gives a refusal the form of the protocol that such paths are of."""
+
+
+@dataclass(slots=True)
+class Routes:
+    """Which path leads where."""
+
+    infer: dict[str, tuple[Face, ServedPipeline]] = field(default_factory=dict)
+    pages: dict[str, Page] = field(default_factory=dict)
+    areas: list[Area] = field(default_factory=list)
+
+    def add(self, face: Face, pipeline: ServedPipeline) -> None:
+        """Serve a Pipeline through a face."""
+        self.infer.update(dict.fromkeys(face.paths, (face, pipeline)))
+
+    def area(self, path: str) -> Area:
+        """Whose path this would be, of those that begin like it the longest."""
+        mine = [area for area in self.areas if path.startswith(area.prefix)]
+        return max(mine, key=lambda area: len(area.prefix))
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What faces are opened for."""
+
+    pipelines: Sequence[ServedPipeline]
+    partition: str
+    """Name of the engine that answers."""
+
+    sizes: Sizes
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is one Pipeline, which paths need not name."""
+        return len(self.pipelines) == 1
+
+    @property
+    def names(self) -> str:
+        """The Pipelines, as messages list them."""
+        return ", ".join(sorted(one.plan.pipeline for one in self.pipelines)) or "none"
+
+
 def answer_headers(call: Call, request: Request) -> bytes:
     """Header lines that every answer carries: its id, what served it, the client's own id."""
-    served = ",".join([_served_text(step, served) for step, served in call.served.items()])
+    served = served_text(call)
     variant = f"X-Tiltyard-Variant: {served}\r\n" if served else ""
     lines = f"X-Tiltyard-Inference-Id: {call.inference_id}\r\n{variant}".encode()
     return lines + request_id(request)
+
+
+def served_text(call: Call) -> str:
+    """What served a call: `step=variant`, with the numbers of rows where it was divided."""
+    return ",".join([_served_text(step, served) for step, served in call.served.items()])
 
 
 def request_id(request: Request) -> bytes:

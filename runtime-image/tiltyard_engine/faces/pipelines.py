@@ -13,14 +13,20 @@ from tiltyard_engine.codecs.base import Codec, Sent
 from tiltyard_engine.codecs.formats import FORMATS
 from tiltyard_engine.codecs.selection import Selection
 from tiltyard_engine.errors import Refusal
-from tiltyard_engine.faces.base import Asked, Page, answer_headers, request_id
+from tiltyard_engine.faces.base import (
+    Area,
+    Asked,
+    Page,
+    Routes,
+    Site,
+    answer_headers,
+    request_id,
+)
+from tiltyard_engine.faces.headers import VARIANT, client_id
 from tiltyard_engine.faces.wishes import DEFAULT, read_wishes
 from tiltyard_engine.http.message import Request, Response
 from tiltyard_engine.problem import JSON, problem
 from tiltyard_engine.sizes import Sizes
-
-CLIENT_ID = b"x-tiltyard-inference-id"
-MAX_CLIENT_ID = 64
 
 
 class Detail(msgspec.Struct):
@@ -49,7 +55,7 @@ class PipelinesFace:
             request.query,
             headers.get(b"content-type", b""),
             headers.get(b"accept", b""),
-            headers.get(b"x-tiltyard-variant", b""),
+            headers.get(VARIANT, b""),
         )
         writer = self._codec(wishes.wanted)  # first: nothing runs whose answer cannot be written
         taken = self._codec(wishes.sent).read(request.body)
@@ -58,7 +64,7 @@ class PipelinesFace:
             taken.tensors,
             taken.fields,
             wishes.pins,
-            _client_id(headers.get(CLIENT_ID)),
+            client_id(headers),
             Detail(writer, taken.sent, wishes.selection),
         )
 
@@ -83,6 +89,38 @@ class PipelinesFace:
         return problem(refusal, answer_headers(call, request) if call else request_id(request))
 
 
+def mount(routes: Routes, site: Site) -> None:
+    """Serve every Pipeline below its name, and the only one by a short path."""
+    for one in site.pipelines:
+        paths = [f"/pipelines/{one.plan.pipeline}", *(["/infer"] if site.alone else [])]
+        routes.add(PipelinesFace(one.plan, paths, site.partition, site.sizes), one)
+    routes.pages |= listings([one.plan for one in site.pipelines])
+    routes.areas.append(
+        Area(
+            "",
+            lambda path: _unknown(path, site.names),
+            lambda refusal, request: problem(refusal, request_id(request)),
+        )
+    )
+
+
+def _unknown(path: str, there: str) -> Refusal:
+    if path.startswith("/pipelines/"):
+        name = path.removeprefix("/pipelines/")
+        return Refusal(
+            Reason.UNKNOWN_PIPELINE, f"no Pipeline {name!r} here (there: {there}): correct it"
+        )
+    if path == "/infer":
+        return Refusal(
+            Reason.UNKNOWN_PIPELINE,
+            f"/infer needs a single Pipeline: POST to /pipelines/NAME (there: {there})",
+        )
+    return Refusal(
+        Reason.UNKNOWN_PATH,
+        f"nothing at {path}: POST /pipelines/NAME, GET /pipelines or GET /models",
+    )
+
+
 def listings(plans: Sequence[Plan]) -> dict[str, Page]:
     """What is loaded, for people and older clients."""
     pipelines = [{"id": p.pipeline, "version": p.version, "status": "Running"} for p in plans]
@@ -99,15 +137,3 @@ def listings(plans: Sequence[Plan]) -> dict[str, Page]:
 
 def _json(value: object) -> Response:
     return Response(200, json.dumps(value).encode(), JSON)
-
-
-def _client_id(header: bytes | None) -> str | None:
-    if header is None:
-        return None
-    if not 0 < len(header) <= MAX_CLIENT_ID:
-        raise Refusal(
-            Reason.UNKNOWN_PARAMETER,
-            f"X-Tiltyard-Inference-Id has {len(header)} characters: send 1 to {MAX_CLIENT_ID}",
-            field="X-Tiltyard-Inference-Id",
-        )
-    return header.decode("utf-8", "surrogateescape")

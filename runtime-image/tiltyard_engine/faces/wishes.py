@@ -8,6 +8,7 @@ from tiltyard_api.reasons import Reason
 from tiltyard_engine.codecs.formats import FORMATS
 from tiltyard_engine.codecs.selection import Selection, selection
 from tiltyard_engine.errors import Refusal
+from tiltyard_engine.faces.headers import read_pins
 
 ANYTHING = ("*/*", "application/*")
 DEFAULT = 0
@@ -39,7 +40,7 @@ def read_wishes(query: str, content_type: bytes, accept: bytes, variant: bytes) 
     """
     sent = _sent_format(content_type.decode("latin-1"))
     wanted = _wanted_format(accept.decode("latin-1"))
-    return Wishes(sent, wanted, selection(query), _pins(variant))
+    return Wishes(sent, wanted, selection(query), read_pins(variant))
 
 
 def _sent_format(content_type: str) -> int:
@@ -103,20 +104,3 @@ def _media(value: str) -> tuple[str, dict[str, str]]:
     media, *parameters = (part.strip() for part in value.split(";"))
     pairs = (part.partition("=") for part in parameters)
     return media.lower(), {k.strip().lower(): v.strip().strip('"') for k, _, v in pairs}
-
-
-def _pins(header: bytes) -> Mapping[str, str]:
-    """Variants that a request asks for: `step=model`, several with commas."""
-    if not header:
-        return {}
-    pins = {}
-    for part in header.decode("latin-1").split(","):
-        step, equals, variant = part.strip().partition("=")
-        if not equals:
-            raise Refusal(
-                Reason.UNKNOWN_VARIANT,
-                f"{part.strip()!r} is not of the form step=model: correct it",
-                field="X-Tiltyard-Variant",
-            )
-        pins[step] = variant
-    return pins
