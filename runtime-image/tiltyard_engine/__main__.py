@@ -9,12 +9,13 @@ import sys
 
 from tiltyard_engine.load import LoadError
 from tiltyard_engine.settings import parse
-from tiltyard_engine.supervisor import Supervisor, end_with_parent
+from tiltyard_engine.supervisor import Supervisor, end_when_told, end_with_parent
 
 
 def main() -> int:
     """Start; returns the exit code."""
     settings = parse(sys.argv[1:])
+    end_when_told()
     parent = settings.starter.parent
     if parent:
         end_with_parent()
@@ -22,9 +23,16 @@ def main() -> int:
             return 1
     try:
         return Supervisor(settings).run()
-    except (LoadError, OSError) as error:
-        sys.stderr.write(f"tiltyard_engine: {error}\n")
-        return 1
+    except LoadError as error:
+        return _fail(str(error))
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}")
+
+
+def _fail(why: str) -> int:
+    sys.stderr.write(f"tiltyard_engine: {why}\n")
+    return 1
 
 
 if __name__ == "__main__":

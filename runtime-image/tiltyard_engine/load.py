@@ -1,5 +1,6 @@
 """Loads plans, routing tables and models, once, before workers are forked."""
 
+import hashlib
 from pathlib import Path
 from typing import TypeVar
 
@@ -64,9 +65,19 @@ def _read(path: Path, kind: type[AnyContract]) -> AnyContract:
 
 
 def _session(model: PlanModel, artifacts: Path) -> Session:
+    path = artifacts / model.digest
     try:
-        session = Session(model, artifacts / model.digest)
+        _check_digest(path, model.digest)
+        session = Session(model, path)
     except (ModelError, OSError) as error:
         raise LoadError(f"model {model.name!r} cannot be loaded: {error}") from error
     session.learn()
     return session
+
+
+def _check_digest(path: Path, digest: str) -> None:
+    """Refuse a file that is not the one the plan means, before anything parses it."""
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != digest:
+        raise ModelError(f"{path} has SHA-256 {found}: it was changed, fetch it anew")

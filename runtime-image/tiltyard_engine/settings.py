@@ -121,9 +121,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--artifacts", type=Path, required=True, metavar="DIR", help="model files by digest")
     add("--state", type=Path, metavar="DIR", help="counters; survives a restart of the process")
     add("--host", default="0.0.0.0")  # noqa: S104 - a pod serves on all its addresses
-    add("--port", type=int, default=DATA_PORT)
+    add("--port", type=_bounded(0, 65535), default=DATA_PORT)
     add("--management-host", default="0.0.0.0")  # noqa: S104 - likewise
-    add("--management-port", type=int, default=MANAGEMENT_PORT)
+    add("--management-port", type=_bounded(0, 65535), default=MANAGEMENT_PORT)
     add("--workers", type=_bounded(1, 256), help="default: whole cpus, at least 1")
     add(
         "--data-fd",

@@ -41,6 +41,7 @@ EXTRA_SECONDS = 5.0
 GARBAGE_OBJECTS = 50_000
 """New containers before a collection: ten turns of a full worker; a twentieth of the CPU saved."""
 
+ENDINGS = (signal.SIGTERM, signal.SIGINT)
 SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1}
 
 
@@ -62,8 +63,9 @@ class Supervisor:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        management, self._sockets = _listen(settings)
         loaded = load(settings)
+        # Not before: nobody may wait at a port whose engine can still turn out not to start.
+        management, self._sockets = _listen(settings)
         # What is loaded stays: no collection looks at it, no fork copies it. What requests make
         # dies by its reference count; the collector need only look for the odd cycle.
         gc.freeze()
@@ -115,7 +117,7 @@ class Supervisor:
                 _send(self._workers, signal.SIGHUP)
             elif number == signal.SIGUSR1:
                 return self._give_way()
-            elif number in (signal.SIGTERM, signal.SIGINT):
+            elif number in ENDINGS:
                 return self._end()
 
     def _start_due(self) -> None:
@@ -178,6 +180,15 @@ class Supervisor:
         return not late
 
 
+def end_when_told() -> None:
+    """Let a process that does not serve yet end at once.
+
+    The first process of a container would ignore signals that nobody handles.
+    """
+    for number in ENDINGS:
+        signal.signal(number, lambda *_: sys.exit(0))
+
+
 def end_with_parent() -> None:
     """Have the kernel send us SIGTERM when our parent ends, however it ends."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -208,6 +219,8 @@ def _fork(child: Child) -> int:
     code = 1
     try:
         end_with_parent()
+        for number in ENDINGS:
+            signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         child.run()
         code = 0
