@@ -18,7 +18,7 @@ GROWTH = 10.0
 """MB that the engine's processes may grow by after they are warm: caches that fill, fragments of
 the heap. A leak of 200 bytes a request would show."""
 
-WARM_UP = 10_000
+WARM_UP = 5_000
 MEASURED = 50_000
 HOSTILE = 2_000
 
