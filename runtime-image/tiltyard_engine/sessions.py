@@ -30,6 +30,9 @@ PROBE_ROWS = 64
 PROBES = 7
 """Calls of which the quickest counts: others on the machine only ever make one slower."""
 
+PROBE_SECONDS = 0.1
+"""Time after which no further probe is made: an engine has to be ready soon."""
+
 QUICK_SECONDS = 0.1
 """A model that takes longer for a row is measured once: it is dear in any case."""
 
@@ -174,12 +177,18 @@ class Session:
     def _measure(self, rows: int) -> Cost:
         one = self._time(1)
         if one < QUICK_SECONDS:
-            one = min(self._time(1) for _ in range(PROBES))
+            one = self._quickest(1)
         if rows == 1 or one > QUICK_SECONDS:
             return Cost(fixed=0.0, per_row=one)
-        many = min(self._time(rows) for _ in range(PROBES))
+        many = self._quickest(rows)
         per_row = max(many - one, 0.0) / (rows - 1)
         return Cost(fixed=max(one - per_row, 0.0), per_row=per_row)
+
+    def _quickest(self, rows: int) -> float:
+        times = [self._time(rows)]
+        while len(times) < PROBES and sum(times) < PROBE_SECONDS:
+            times.append(self._time(rows))
+        return min(times)
 
     def _time(self, rows: int) -> float:
         inputs = made_up(self.model, rows)
