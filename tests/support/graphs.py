@@ -323,17 +323,6 @@ def external(location: str, *, sparse: bool = False) -> bytes:
     )
 
 
-def nested(depth: int) -> bytes:
-    """Hold an If in an If in an If …"""
-    graph = helper.make_graph([node("Identity", "x", "y")], "g", [], [])
-    for _ in range(depth):
-        graph = helper.make_graph(
-            [node("If", "c", "y", then_branch=graph, else_branch=graph)][:1], "g", [], []
-        )
-        graph.node[0].attribute.pop()
-    return onnx.ModelProto(graph=graph).SerializeToString()
-
-
 BY_NAME: Mapping[str, bytes] = {
     "linear": linear(),
     "mlp": mlp(),
