@@ -73,8 +73,9 @@ class App:
             if asked.pins:
                 pipeline.plane.check_pins(asked.pins)
         except Refusal as refusal:
-            pipeline.recorder.refused(refusal.status, face.protocol)
-            reply(face.refuse(refusal, request, None))
+            response = face.refuse(refusal, request, None)
+            pipeline.recorder.refused(response.status, face.protocol)
+            reply(response)
             return
         call = Call(
             asked.rows,
@@ -93,10 +94,11 @@ class App:
             return face.answer(call, asked, request)
 
         def finish(_call: Call) -> None:
-            reply(_safely(answer, call, face, request))
+            response = _safely(answer, call, face, request)
+            reply(response)
             self._words[self._in_flight] -= 1
             seconds = (time.perf_counter_ns() - started) / 1e9
-            pipeline.recorder.answered(call, seconds, face.protocol)
+            pipeline.recorder.answered(call, response.status, seconds, face.protocol)
             if call.mirrors and pipeline.mirror(call):
                 self._loop.call_soon(pipeline.flush_mirrors)
 

@@ -7,7 +7,7 @@ from tiltyard_api.plan import Plan, PlanModelStep, PlanShadow, PlanSplit, PlanSt
 from tiltyard_api.reasons import STATUS_OF, Reason
 from tiltyard_engine.counters import Series
 
-PROTOCOLS = ("records", "v2")
+PROTOCOLS = ("records", "v2", "sagemaker")
 """Wire formats of the data port, as the label `protocol` spells them."""
 
 NO_PIPELINE = ""
@@ -19,7 +19,10 @@ DROPPED = ("full", "late", "shutdown")
 
 ROUTING_REFUSED = ("Malformed", "OtherPlan", "OtherPipeline", "OlderRevision", "UnknownVariant")
 MATCHES = ("match", "mismatch")
-CODES = tuple(str(code) for code in (200, *sorted(set(STATUS_OF.values()))))
+MODEL_ERROR = 424
+"""What the SageMaker face answers in place of 500 and 504, which its clients would try again."""
+
+CODES = tuple(map(str, sorted({200, MODEL_ERROR, *STATUS_OF.values()})))
 
 PARTS_PER_UNIT = 10**9
 """Shares are kept as whole billionths."""

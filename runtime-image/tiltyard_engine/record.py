@@ -83,10 +83,10 @@ class Recorder:
         """Count a request that was refused before it became a call."""
         self._block.words[self._codes[protocol, status]] += 1
 
-    def answered(self, call: Call, seconds: float, protocol: str) -> None:
+    def answered(self, call: Call, status: int, seconds: float, protocol: str) -> None:
         """Count a call and everything it met on its way."""
         words = self._block.words
-        words[self._codes[protocol, call.refusal.status if call.refusal else OK]] += 1
+        words[self._codes[protocol, status]] += 1
         words[self._rows] += call.rows
         self._block.observe(self._seconds, seconds)
         for run in call.runs:

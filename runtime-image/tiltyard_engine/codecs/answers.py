@@ -55,7 +55,8 @@ class AnswersWriter:
         labels = self._labeller.of(call, 0)
         prefixes = self._prefixes
         fields = [
-            prefixes[name] + _texts(column)[0] for name, column in call.outputs[self._last].items()
+            prefixes[name] + column_texts(column)[0]
+            for name, column in call.outputs[self._last].items()
         ]
         if labels.split_json:
             fields.insert(0, b'"_model_split":' + labels.split_json)
@@ -129,7 +130,7 @@ def _text(value: object) -> bytes:
 
 
 def _all_texts(columns: Columns) -> Fields:
-    return [(name, _texts(column)) for name, column in columns.items()]
+    return [(name, column_texts(column)) for name, column in columns.items()]
 
 
 def _sent_fields(sent: Sent, chosen: Selection) -> Fields:
@@ -141,16 +142,16 @@ def _sent_fields(sent: Sent, chosen: Selection) -> Fields:
 
 
 def _value_texts(values: Values) -> list[bytes]:
-    if isinstance(values, np.ndarray):
-        return _texts(values)
+    if isinstance(values, np.ndarray) or isinstance(values[0], np.ndarray):
+        return column_texts(values)
     return [orjson.dumps(value, default=str) for value in values]
 
 
-def _texts(column: Column) -> list[bytes]:
+def column_texts(column: Column) -> list[bytes]:
     """JSON of each row of a column."""
     if isinstance(column, list) or column.dtype.kind == "O" or column.ndim > 2:
-        return [_array_text(row) for row in rows_of(column)]
-    text = _array_text(column)
+        return [array_text(row) for row in rows_of(column)]
+    text = array_text(column)
     if column.ndim == 1:
         return text[1:-1].split(b",")
     if len(column) == 1:
@@ -158,7 +159,7 @@ def _texts(column: Column) -> list[bytes]:
     return [b"[" + row + b"]" for row in text[2:-2].split(b"],[")]
 
 
-def _array_text(row: Array) -> bytes:
+def array_text(row: Array) -> bytes:
     """JSON of an array, with the shortest digits of its type."""
     if row.dtype.kind == "O":
         return orjson.dumps(row.tolist())

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tiltyard_engine.faces import pipelines, v2
+from tiltyard_engine.faces import pipelines, sagemaker, v2
 from tiltyard_engine.faces.base import Routes, Site
 from tiltyard_engine.pipeline import ServedPipeline
 from tiltyard_engine.sizes import Sizes
@@ -10,6 +10,7 @@ from tiltyard_engine.sizes import Sizes
 MOUNTS = (
     pipelines.mount,
     v2.mount,
+    sagemaker.mount,
 )
 
 

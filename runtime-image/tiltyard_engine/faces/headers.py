@@ -1,13 +1,11 @@
-"""What every face reads of the headers: the client's own id, the variants it pins."""
+"""The client's own id, in the headers that may hold it."""
 
 from collections.abc import Mapping
-from functools import lru_cache
 
 from tiltyard_api.reasons import Reason
 from tiltyard_engine.errors import Refusal
 
 CLIENT_ID = b"x-tiltyard-inference-id"
-VARIANT = b"x-tiltyard-variant"
 MAX_CLIENT_ID = 64
 
 
@@ -30,24 +28,3 @@ def client_id(
             field=name,
         )
     return value.decode("utf-8", "surrogateescape")
-
-
-@lru_cache(maxsize=1024)
-def read_pins(value: bytes) -> Mapping[str, str]:
-    """Variants that a request asks for: `step=model`, several with commas.
-
-    Raises:
-        Refusal: UnknownVariant, when the header has another form.
-
-    """
-    pins = {}
-    for part in value.decode("latin-1").split(",") if value else ():
-        step, equals, variant = part.strip().partition("=")
-        if not equals:
-            raise Refusal(
-                Reason.UNKNOWN_VARIANT,
-                f"{part.strip()!r} is not of the form step=model: correct it",
-                field="X-Tiltyard-Variant",
-            )
-        pins[step] = variant
-    return pins

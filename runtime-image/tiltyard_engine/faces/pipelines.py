@@ -22,7 +22,8 @@ from tiltyard_engine.faces.base import (
     answer_headers,
     request_id,
 )
-from tiltyard_engine.faces.headers import VARIANT, client_id
+from tiltyard_engine.faces.headers import client_id
+from tiltyard_engine.faces.variants import VARIANT
 from tiltyard_engine.faces.wishes import DEFAULT, read_wishes
 from tiltyard_engine.http.message import Request, Response
 from tiltyard_engine.problem import JSON, problem

@@ -10,7 +10,7 @@ from importlib.metadata import version
 
 import msgspec
 
-from tiltyard_api.plan import Plan, PlanSplit
+from tiltyard_api.plan import Plan
 from tiltyard_api.reasons import Reason
 from tiltyard_engine.call import Call
 from tiltyard_engine.codecs.oip import Signature, beside
@@ -27,7 +27,8 @@ from tiltyard_engine.faces.base import (
     request_id,
     served_text,
 )
-from tiltyard_engine.faces.headers import VARIANT, client_id, read_pins
+from tiltyard_engine.faces.headers import client_id
+from tiltyard_engine.faces.variants import VARIANT, Pins, Variants, agreed, read_pins
 from tiltyard_engine.http.message import Request, Response
 from tiltyard_engine.pipeline import ServedPipeline
 from tiltyard_engine.problem import JSON, problem
@@ -43,14 +44,12 @@ class V2Face:
 
     protocol = "v2"
 
-    def __init__(
-        self, plan: Plan, signature: Signature, paths: Sequence[str], pins: Mapping[str, str]
-    ) -> None:
+    def __init__(self, plan: Plan, signature: Signature, paths: Sequence[str], pins: Pins) -> None:
         self.paths = tuple(paths)
         self._reader = V2Reader(signature)
         self._writer = V2Writer(plan.pipeline, signature)
         self._last = plan.steps[-1].name
-        self._versioned = versioned_step(plan)
+        self._versioned = Variants(plan).step
         self._pins = pins
 
     def read(self, request: Request) -> Asked:
@@ -63,7 +62,7 @@ class V2Face:
             taken.rows,
             taken.tensors,
             taken.fields,
-            self._agreed(pins) if self._pins else pins,
+            agreed(pins, self._pins, "the path") if self._pins else pins,
             identity,
             taken.wanted,
         )
@@ -91,30 +90,6 @@ class V2Face:
         """The variant that served, where one did."""
         served = call.served.get(self._versioned)
         return served.variants[0] if served and served.rows is None else None
-
-    def _agreed(self, pins: Mapping[str, str]) -> Mapping[str, str]:
-        """Pins of path and header together."""
-        for step, variant in self._pins.items():
-            if pins.get(step, variant) != variant:
-                raise Refusal(
-                    Reason.UNKNOWN_VARIANT,
-                    f"the path asks for {variant!r} and X-Tiltyard-Variant for {pins[step]!r}:"
-                    " ask for one of them",
-                    field="X-Tiltyard-Variant",
-                )
-        return {**pins, **self._pins}
-
-
-def versioned_step(plan: Plan) -> str:
-    """Name of the step whose variants are the versions of the model; empty: there are none."""
-    steps = [step.name for step in plan.steps if isinstance(step, PlanSplit)]
-    return steps[0] if len(steps) == 1 else ""
-
-
-def versions(plan: Plan) -> tuple[str, ...]:
-    """Versions that a Pipeline has as a model."""
-    name = versioned_step(plan)
-    return next((s.variants for s in plan.steps if isinstance(s, PlanSplit) and s.name == name), ())
 
 
 def _with_challengers(outputs: Columns, call: Call, parameters: dict[str, str]) -> Columns:
@@ -153,11 +128,13 @@ def mount(routes: Routes, site: Site) -> None:
 def _mount_pipeline(routes: Routes, served: ServedPipeline, signature: Signature) -> None:
     plan = served.plan
     root = f"/v2/models/{plan.pipeline}"
-    step = versioned_step(plan)
-    pins = {root: {}, **{f"{root}/versions/{name}": {step: name} for name in versions(plan)}}
+    variants = Variants(plan)
+    pins: dict[str, Pins] = {root: {}}
+    for name in variants.names:
+        pins[f"{root}/versions/{name}"] = {variants.step: name}
     metadata = {
         "name": plan.pipeline,
-        "versions": versions(plan),
+        "versions": variants.names,
         "platform": PLATFORM,
         "inputs": [msgspec.to_builtins(one) for one in signature.inputs],
         "outputs": [msgspec.to_builtins(one) for one in signature.outputs],
@@ -190,11 +167,8 @@ def _unknown(path: str, plans: Mapping[str, Plan]) -> Refusal:
         there = ", ".join(sorted(plans)) or "none"
         message = f"no Pipeline {parts[3]!r} here (there: {there}): correct it"
         return Refusal(Reason.UNKNOWN_PIPELINE, message)
-    if len(parts) > 5 and parts[4] == "versions" and parts[5] not in versions(plan):
-        there = ", ".join(versions(plan))
-        known = f"there: {there}" if there else "its steps do not split in exactly one place"
-        message = f"{plan.pipeline!r} has no version {parts[5]!r} ({known}): leave it out"
-        return Refusal(Reason.UNKNOWN_VARIANT, message, field="version")
+    if len(parts) > 5 and parts[4] == "versions" and parts[5] not in Variants(plan).names:
+        Variants(plan).pin(parts[5], "version")
     rest = path.removeprefix(f"/v2/models/{plan.pipeline}")
     message = f"a model has no {rest!r}: GET it or its /ready, or POST to its /infer"
     return Refusal(Reason.UNKNOWN_PATH, message)

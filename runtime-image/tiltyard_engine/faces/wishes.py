@@ -8,7 +8,7 @@ from tiltyard_api.reasons import Reason
 from tiltyard_engine.codecs.formats import FORMATS
 from tiltyard_engine.codecs.selection import Selection, selection
 from tiltyard_engine.errors import Refusal
-from tiltyard_engine.faces.headers import read_pins
+from tiltyard_engine.faces.variants import read_pins
 
 ANYTHING = ("*/*", "application/*")
 DEFAULT = 0

@@ -1,0 +1,82 @@
+"""Variants that requests ask for: by header, by path, by another protocol's word for them."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+from tiltyard_api.plan import Plan, PlanSplit
+from tiltyard_api.reasons import Reason
+from tiltyard_engine.errors import Refusal
+
+VARIANT = b"x-tiltyard-variant"
+
+Pins = Mapping[str, str]
+"""Variants by step."""
+
+
+@lru_cache(maxsize=1024)
+def read_pins(value: bytes) -> Pins:
+    """Read `step=model`, several with commas.
+
+    Raises:
+        Refusal: UnknownVariant, when the header has another form.
+
+    """
+    pins = {}
+    for part in value.decode("latin-1").split(",") if value else ():
+        step, equals, variant = part.strip().partition("=")
+        if not equals:
+            raise Refusal(
+                Reason.UNKNOWN_VARIANT,
+                f"{part.strip()!r} is not of the form step=model: correct it",
+                field="X-Tiltyard-Variant",
+            )
+        pins[step] = variant
+    return pins
+
+
+class Variants:
+    """The variants of a Pipeline that clients may name without naming a step."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._pipeline = plan.pipeline
+        splits = [step for step in plan.steps if isinstance(step, PlanSplit)]
+        self.step = splits[0].name if len(splits) == 1 else ""
+        """The only step that splits; empty: there is none, or several."""
+        self.names = splits[0].variants if len(splits) == 1 else ()
+        self._splits = [split.name for split in splits]
+
+    def pin(self, name: str, field: str) -> Pins:
+        """Pin the only step that splits.
+
+        Raises:
+            Refusal: UnknownVariant, naming what there is.
+
+        """
+        if name in self.names:
+            return {self.step: name}
+        if self.names:
+            known = f"there: {', '.join(self.names)}"
+        elif self._splits:
+            known = f"steps {', '.join(self._splits)} have variants: pin by X-Tiltyard-Variant"
+        else:
+            known = "none of its steps has variants"
+        message = f"{self._pipeline!r} has no variant {name[:64]!r} ({known}): correct or omit it"
+        raise Refusal(Reason.UNKNOWN_VARIANT, message, field=field)
+
+
+def agreed(pins: Pins, more: Pins, where: str) -> Pins:
+    """Pins of the header and of another place together.
+
+    Raises:
+        Refusal: UnknownVariant, when they contradict each other.
+
+    """
+    for step, variant in more.items():
+        if pins.get(step, variant) != variant:
+            raise Refusal(
+                Reason.UNKNOWN_VARIANT,
+                f"{where} asks for {variant!r}, X-Tiltyard-Variant for {pins[step]!r}:"
+                " ask for one of them",
+                field="X-Tiltyard-Variant",
+            )
+    return {**pins, **more}
