@@ -12,7 +12,7 @@ from tiltyard_engine.codecs.selection import Selection
 from tiltyard_engine.columns import Columns
 
 Values = NDArray[Any] | list[Any]
-"""A column as it was sent: an array whose first axis is rows, or plain values, one a row."""
+"""A column as it was sent: an array with an axis of rows, or one array or plain value a row."""
 
 
 class Sent(Protocol):

@@ -46,7 +46,7 @@ def _from_extra(extra: str, module: str, name: str) -> Open:
     return open_it
 
 
-_ARROW = "tiltyard_engine.codecs.arrow"
+_ARROW = "tiltyard_engine.codecs.arrow.codec"
 
 FORMATS = (
     Format("application/json", RecordsCodec, {"format": "pandas-records"}),

@@ -133,11 +133,11 @@ def _leaf(value: object, wanted: TensorType, column: str, row: int) -> Any:  # n
 def _number(value: float, wanted: TensorType, column: str, row: int) -> float:
     low, high = bounds(wanted)
     if DTYPES[wanted].kind != "f":
-        if isinstance(value, float) and not value.is_integer():
+        if value % 1 != 0:  # of NaN and infinities too
             message = f"column {column!r} is {value!r}, a {wanted} is due: round it"
             raise Refusal(Reason.WRONG_TYPE, message, field=column, row=row)
         value = int(value)
-    elif isinstance(value, float) and not math.isfinite(value):
+    elif not -math.inf < value < math.inf:
         return value  # some formats can say so; it is passed on as it is
     if not low <= value <= high:
         message = f"column {column!r} is {_short(value)}, a {wanted} goes from {low} to {high}"

@@ -1,0 +1,1 @@
+"""Rows as Arrow IPC, file or stream. The only package that knows pyarrow; imported on first use."""

@@ -1,0 +1,567 @@
+"""Tables in and out, beside the same rows as records."""
+
+import datetime as dt
+import json
+import struct
+import sys
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import graphs
+from planes import Answer, Plane, opened, shadow, split
+from tables import FILE, JSON, STREAM, packed, tensors, unpacked
+from tiltyard_engine.sizes import Sizes
+
+FEATURES = {"columns": ["p", "q", "r"]}
+WIDE = {
+    "inputs": [{"name": "x", "type": "float32", "shape": [3], **FEATURES}],
+    "outputs": [{"name": "y", "type": "float32", "shape": [3]}],
+}
+SIZES = Sizes(bytes=1 << 20, rows=2000, depth=6)
+
+Planes = dict[str, Plane]
+
+
+def sent(plane: Plane, body: bytes, media: str = FILE, wanted: str = "", query: str = "") -> Answer:
+    headers = {"Content-Type": media} | ({"Accept": wanted} if wanted else {})
+    return plane.ask(body, query, headers)
+
+
+def answered(plane: Plane, columns: Any, query: str = "") -> Any:  # noqa: ANN401 - no types
+    answer = sent(plane, packed(columns), FILE, FILE, query)
+    assert answer.status == 200, answer.body
+    assert answer.headers["Content-Type"] == FILE
+    return unpacked(answer.body)
+
+
+@pytest.fixture(scope="module")
+def planes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planes]:
+    models: dict[str, tuple[dict[str, bytes], dict[str, Any]]] = {
+        "numbers": ({"m": graphs.scaled(1, 3)}, {"entries": {"m": WIDE}}),
+        "vector": ({"m": graphs.scaled(2, 3)}, {}),
+        "image": ({"m": graphs.image(2, 3)}, {}),
+        "any length": ({"m": graphs.row_sums()}, {}),
+        "one": ({"m": graphs.identity()}, {}),
+        "kinds": ({"m": graphs.several_inputs()}, {}),
+        "boxes": ({"m": graphs.detector()}, {"entries": {"m": {"batch": "single"}}}),
+        "log": ({"m": graphs.logarithm()}, {}),
+        "split": (
+            {"a": graphs.scaled(2), "b": graphs.scaled(3)},
+            {"steps": [split("a", "b", field="k")]},
+        ),
+        "beside": (
+            {"a": graphs.scaled(2), "b": graphs.scaled(3)},
+            {"steps": [shadow("a", "b", outputs="respond", budget="20s")]},
+        ),
+        "unseen": (
+            {"a": graphs.scaled(2), "b": graphs.scaled(3)},
+            {"steps": [shadow("a", "b", sample=0, outputs="respond", budget="20s")]},
+        ),
+    }
+    with ExitStack() as stack:
+        yield {
+            name: stack.enter_context(
+                opened(tmp_path_factory.mktemp("plane"), given, sizes=SIZES, **more)
+            )
+            for name, (given, more) in models.items()
+        }
+
+
+def lists(type_: Any) -> Any:  # noqa: ANN401 - no types
+    return pa.array([[1, 2, 3], [4, 5, 6]], type_)
+
+
+F4 = pa.float32()
+COLUMNS = {
+    "list": lists(pa.list_(F4)),
+    "large list": lists(pa.large_list(F4)),
+    "list of fixed size": lists(pa.list_(F4, 3)),
+    "list of doubles": lists(pa.list_(pa.float64())),
+    "list of halves": lists(pa.list_(pa.float16())),
+    "list of integers": lists(pa.list_(pa.int64())),
+    "list of bytes": lists(pa.list_(pa.uint8(), 3)),
+    "part of a longer one": lists(pa.list_(F4)).take([0, 0, 1]).slice(1),
+    "tensors": tensors(np.array([[1, 2, 3], [4, 5, 6]], np.float32)),
+    "tensors of doubles": tensors(np.array([[1, 2, 3], [4, 5, 6]], np.float64)),
+}
+
+
+@pytest.mark.parametrize("media", [FILE, STREAM])
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_every_kind_of_list_is_a_row_of_numbers(planes: Planes, kind: str, media: str) -> None:
+    table = pa.table({"x": COLUMNS[kind]})
+    answer = sent(planes["vector"], packed(table, media), media)
+    assert answer.headers["Content-Type"] == JSON
+    assert answer.out() == [[2, 4, 6], [8, 10, 12]]
+    assert [row["in"]["x"] for row in answer.json] == [[1, 2, 3], [4, 5, 6]]
+
+
+TYPES = ["float16", "float32", "float64", *(f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32))]
+
+
+@pytest.mark.parametrize("kind", [*TYPES, "mixed", "another order", "in batches", "nulls"])
+def test_scalar_columns_are_stacked(planes: Planes, kind: str) -> None:
+    names, types = ["p", "q", "r"], [kind if kind in TYPES else "float32"] * 3
+    columns = {
+        n: pa.array([i, i + 10], t) for i, (n, t) in enumerate(zip(names, types, strict=True))
+    }
+    if kind == "mixed":
+        columns["q"] = pa.array([1.0, 11.0], "float64")
+        columns["r"] = pa.array([2, 12], "int32")
+    if kind == "another order":
+        columns = {"r": columns["r"], "more": pa.array(["a", "b"]), **columns}
+    if kind == "nulls":
+        columns["q"] = pa.array([None, 11], "int16")
+    table = pa.table(columns)
+    if kind == "in batches":
+        table = pa.concat_tables([table.slice(0, 1), table.slice(1), table.slice(2)])
+    found = sent(planes["numbers"], packed(table)).out()
+    assert found == [[0, None if kind == "nulls" else 1, 2], [10, 11, 12]]
+
+
+def test_images_come_nested_flat_or_as_tensors(planes: Planes) -> None:
+    values = np.arange(12, dtype=np.float32).reshape(2, 2, 3)
+    flat = pa.array(values.reshape(2, 6).tolist(), pa.list_(F4))
+    told = pa.field("x", flat.type, metadata={"tensor_type": json.dumps({"shape": [2, 3]})})
+    tables = [
+        pa.table({"x": pa.array(values.tolist(), pa.list_(pa.list_(F4)))}),
+        pa.table({"x": pa.array(values.tolist(), pa.list_(pa.list_(F4, 3), 2))}),
+        pa.table({"x": tensors(values)}),
+        pa.table([flat], pa.schema([told])),
+    ]
+    for table in tables:
+        assert sent(planes["image"], packed(table)).out() == (values * 2).tolist()
+        answer = answered(planes["image"], table)
+        assert answer["out"].to_pylist() == [{"y": one} for one in (values * 2).tolist()]
+
+
+def test_rows_may_differ_in_length_where_the_model_takes_any(planes: Planes) -> None:
+    rows = pa.array([[1, 2], [], [3]], pa.list_(F4))
+    assert sent(planes["any length"], packed({"x": rows})).out() == [[3], [0], [3]]
+
+
+@pytest.mark.parametrize("kind", [F4, pa.float64(), pa.int8(), pa.list_(F4), pa.list_(F4, 1)])
+def test_one_number_a_row_comes_plain_or_in_a_list(planes: Planes, kind: object) -> None:
+    rows = [1, 2] if pa.types.is_primitive(kind) else [[1], [2]]
+    assert sent(planes["one"], packed({"x": pa.array(rows, kind)})).out() == [[1], [2]]
+
+
+def test_nulls_are_nan_for_floats(planes: Planes) -> None:
+    columns = {"x": pa.array([1, None], F4)}
+    answer = answered(planes["one"], columns)
+    assert answer["in"].to_pylist() == [{"x": 1}, {"x": None}]
+    first, second = (row["y"][0] for row in answer["out"].to_pylist())
+    assert first == 1
+    assert np.isnan(second)
+    inside = {"x": pa.array([[1, None, 3]], pa.list_(F4))}
+    assert sent(planes["vector"], packed(inside)).out() == [[2, None, 6]]
+
+
+def test_what_json_cannot_say_goes_in_and_out_as_it_is(planes: Planes) -> None:
+    given = np.array([np.nan, np.inf, -np.inf, -0.0], np.float32)
+    found = answered(planes["one"], {"x": given})["out"].combine_chunks().field("y").flatten()
+    assert found.to_numpy().tobytes() == given.tobytes()
+    logs = answered(planes["log"], {"x": np.array([0.0, -1.0], np.float32)})["out"].to_pylist()
+    assert logs[0]["y"] == [-np.inf]
+    assert np.isnan(logs[1]["y"][0])
+
+
+def test_every_type_reaches_its_model(planes: Planes) -> None:
+    columns = {
+        "a": pa.array([0.5, 1.5], F4),
+        "b": pa.array([1, 2], pa.int64()),
+        "c": pa.array([True, False]),
+        "d": pa.array(["é", ""], pa.large_string()),
+    }
+    out = answered(planes["kinds"], columns)["out"].to_pylist()
+    assert out == [
+        {"total": 1.5, "flag": True, "label": "é"},
+        {"total": 3.5, "flag": False, "label": ""},
+    ]
+    whole = columns | {"b": pa.array([1.0, 2.0])}
+    assert answered(planes["kinds"], whole)["out"].to_pylist() == out
+
+
+def test_columns_that_no_step_uses_come_back_as_they_are(planes: Planes) -> None:
+    when = dt.datetime(2026, 1, 2, 3, 4, tzinfo=dt.UTC)
+    columns = {
+        "note": pa.array(["hello"]),
+        "x": pa.array([1.0]),
+        "when": pa.array([when], pa.timestamp("ms", "UTC")),
+        "inner": pa.array([{"a": [1, 2], "b": None}]),
+        "nothing": pa.nulls(1),
+    }
+    table = answered(planes["one"], columns)
+    sent_back = table["in"].combine_chunks()
+    for name, column in columns.items():
+        assert sent_back.field(name).equals(column), name
+    (row,) = sent(planes["one"], packed(columns)).json
+    assert row["in"] == {
+        "note": "hello",
+        "x": 1.0,
+        "when": "2026-01-02T03:04:00+00:00",
+        "inner": {"a": [1, 2], "b": None},
+        "nothing": None,
+    }
+
+
+def test_the_schema_of_answers(planes: Planes) -> None:
+    table = answered(planes["vector"], {"x": lists(pa.list_(F4))})
+    names = ["time", "in", "out", "anomaly", "metadata"]
+    assert table.schema.names == names
+    assert table.schema.field("time").equals(pa.field("time", pa.int64(), nullable=False))
+    assert table.schema.field("out").type == pa.struct([("y", pa.list_(F4))])
+    assert table.schema.field("anomaly").type == pa.struct([("count", pa.uint32())])
+    told = [table.schema.field(g).type.field(n).metadata for g, n in (("in", "x"), ("out", "y"))]
+    assert told == [{b"tensor_type": b'{"shape":[3]}'}] * 2
+    assert table.schema.field("anomaly").type.field("count").metadata == {
+        b"tensor_type": b'{"shape":[]}'
+    }
+    metadata = table.schema.field("metadata").type
+    assert {metadata.field(n).name: metadata.field(n).type for n in range(6)} == {
+        "last_model": pa.string(),
+        "pipeline_version": pa.string(),
+        "elapsed": pa.list_(pa.uint64()),
+        "dropped": pa.list_(pa.string()),
+        "partition": pa.string(),
+        "inference_id": pa.string(),
+    }
+
+
+def steady(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give rows less what differs from one answer to the next, and what JSON alone has."""
+    for row in rows:
+        row.pop("time")
+        for name in ("elapsed", "inference_id"):
+            row["metadata"].pop(name)
+        if not row["metadata"].get("variants"):
+            row["metadata"].pop("variants", None)
+    return rows
+
+
+CASES = {
+    "numbers": [{"p": 1.5, "q": -2.0, "r": 3.0}, {"p": 0.1, "q": 0.0, "r": 1e30}],
+    "vector": [{"x": [0.1, 2.0, 3.0], "id": 7}, {"x": [1.0, 2.0, 4.0], "id": 8}],
+    "image": [{"x": [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]}],
+    "boxes": [{"x": [1.0, -1.0, 2.0, 0.0]}, {"x": [-1.0, -1.0, 2.0, 0.0]}],
+    "kinds": [{"a": 0.5, "b": 2, "c": True, "d": "text"}],
+    "split": [{"x": 1.0, "k": "ann"}, {"x": 2.0, "k": "bob"}, {"x": 3.0, "k": "eve"}],
+    "beside": [{"x": 1.0}, {"x": 2.0}],
+    "unseen": [{"x": 1.0}],
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_format_in_gives_the_same_rows_in_every_format_out(planes: Planes, name: str) -> None:
+    plane, rows = planes[name], CASES[name]
+    wanted = steady(plane.ask(rows).json)
+    for row in wanted:  # what was sent as float32 is echoed with its own digits
+        row["in"] = {
+            c: np.float64(v).tolist() if isinstance(v, float) else v for c, v in row["in"].items()
+        }
+    as_json = json.dumps(rows).encode()
+    table = pa.Table.from_pylist(rows)
+    bodies = {JSON: as_json, FILE: packed(table), STREAM: packed(table, STREAM)}
+    for media, body in bodies.items():
+        for accepted in (JSON, FILE, STREAM):
+            answer = sent(plane, body, media, accepted)
+            assert answer.status == 200, answer.body
+            found = answer.json if accepted == JSON else unpacked(answer.body, accepted).to_pylist()
+            assert [same_floats(r) for r in steady(found)] == [same_floats(r) for r in wanted]
+
+
+def same_floats(value: Any) -> Any:  # noqa: ANN401 - JSON
+    """Give values with all floats as float32: records tell fewer digits of the same number."""
+    if isinstance(value, dict):
+        return {key: same_floats(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [same_floats(one) for one in value]
+    return float(np.float32(value)) if isinstance(value, float) else value
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("dataset.separator=.", ["time", "in.x", "out.y", "anomaly.count"]),
+        ("dataset.separator=.&dataset[]=out", ["out.y"]),
+        ("dataset[]=out&dataset[]=time", ["time", "out"]),
+        ("dataset.exclude[]=in", ["time", "out", "anomaly"]),
+        ("dataset[]=anomaly.count", ["anomaly"]),
+        ("dataset.exclude[]=out.y", ["time", "in", "anomaly"]),
+    ],
+)
+def test_the_dataset_parameters_choose_columns(
+    planes: Planes, query: str, names: list[str]
+) -> None:
+    table = answered(planes["one"], {"x": [1.0]}, f"{query}&dataset.exclude[]=metadata")
+    assert table.schema.names == names
+
+
+def test_an_answer_larger_than_a_page(planes: Planes) -> None:
+    rows = pa.array(np.arange(1500.0))
+    columns = {"x": rows, "note": pa.array(["n" * 400] * 1500)}
+    table = answered(planes["one"], columns)
+    assert table.num_rows == 1500
+    assert table["in"].combine_chunks().field("note").equals(columns["note"])
+
+
+def test_a_divided_batch_is_told_row_by_row(planes: Planes) -> None:
+    columns = {"x": [1.0] * 20, "k": [f"user-{n}" for n in range(20)]}
+    rows = answered(planes["split"], columns).to_pylist()
+    factor = {"a": 2.0, "b": 3.0}
+    assert {row["metadata"]["variants"]["price"] for row in rows} == {"a", "b"}
+    assert len({row["metadata"]["inference_id"] for row in rows}) == 20
+    for row in rows:
+        variant = row["metadata"]["variants"]["price"]
+        assert row["out"]["y"] == [factor[variant]]
+        assert json.loads(row["out"]["_model_split"][0])["name"] == variant
+
+
+ACCEPTS = {
+    "": JSON,
+    "*/*": JSON,
+    f"{FILE}, */*": FILE,
+    f"*/*;q=1, {FILE};q=0.5": JSON,
+    f"{JSON};q=0.5, {FILE}": FILE,
+    f"{JSON};q=0, */*": FILE,
+    f"{STREAM}, {FILE}": STREAM,
+    "text/html, application/*;q=0.1": JSON,
+    f"{FILE};q=high": FILE,
+}
+
+
+@pytest.mark.parametrize("accept", ACCEPTS)
+def test_the_answer_has_the_form_that_the_client_likes_best(planes: Planes, accept: str) -> None:
+    answer = sent(planes["one"], packed({"x": [1.0]}), FILE, accept)
+    assert (answer.status, answer.headers["Content-Type"]) == (200, ACCEPTS[accept])
+
+
+def test_without_the_extra_arrow_is_refused_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tiltyard_engine.codecs.arrow.codec", None)
+    with opened(tmp_path, {"m": graphs.identity()}) as plane:
+        for media, wanted in ((FILE, ""), (JSON, FILE)):
+            answer = sent(plane, b'[{"x": 1}]', media, wanted)
+            assert answer.status == 415
+            assert "tiltyard[arrow]" in answer.json["error"]
+        assert plane.ask([{"x": 1}]).status == 200
+
+
+# What is refused
+
+
+def dictionary(values: Any) -> Any:  # noqa: ANN401 - no types
+    return pa.array(values).dictionary_encode()
+
+
+REFUSED = {
+    "a missing column": ("one", {"y": [1.0]}, "MissingColumn", "x"),
+    "no rows": ("one", {"x": pa.array([], F4)}, "EmptyBatch", None),
+    "too many rows": ("one", {"x": np.zeros(2001)}, "TooManyRows", None),
+    "a null for an integer": (
+        "kinds",
+        {"a": [1.0], "b": pa.nulls(1, pa.int64()), "c": [True], "d": ["t"]},
+        "NullValue",
+        "b",
+    ),
+    "a fraction for an integer": (
+        "kinds",
+        {"a": [1.0], "b": [1.5], "c": [True], "d": ["t"]},
+        "WrongType",
+        "b",
+    ),
+    "NaN for an integer": (
+        "kinds",
+        {"a": [1.0], "b": [float("nan")], "c": [True], "d": ["t"]},
+        "WrongType",
+        "b",
+    ),
+    "too large a number": ("one", {"x": [0.0, 1e39]}, "OutOfRange", "x"),
+    "a text": ("one", {"x": ["1"]}, "WrongType", "x"),
+    "a boolean": ("one", {"x": [True]}, "WrongType", "x"),
+    "a number for a text": (
+        "kinds",
+        {"a": [1.0], "b": [1], "c": [True], "d": [1]},
+        "WrongType",
+        "d",
+    ),
+    "a time": ("one", {"x": pa.array([1], pa.timestamp("s"))}, "WrongType", "x"),
+    "an object": ("one", {"x": pa.array([{"a": 1}])}, "WrongType", "x"),
+    "a list for a scalar column": (
+        "numbers",
+        {"p": [[1.0]], "q": [1.0], "r": [1.0]},
+        "ShapeMismatch",
+        "p",
+    ),
+    "a short list": ("vector", {"x": [[1.0, 2.0]]}, "ShapeMismatch", "x"),
+    "lists of two lengths": ("vector", {"x": [[1.0, 2.0, 3.0], [1.0]]}, "ShapeMismatch", "x"),
+    "a scalar for a list": ("vector", {"x": [1.0]}, "ShapeMismatch", "x"),
+    "no list": ("vector", {"x": pa.array([None, [1, 2, 3]], pa.list_(F4))}, "ShapeMismatch", "x"),
+    "lists too deep": ("vector", {"x": [[[1.0, 2.0, 3.0]]]}, "ShapeMismatch", "x"),
+    "a tensor of another shape": (
+        "vector",
+        {"x": tensors(np.ones((1, 2), np.float32))},
+        "ShapeMismatch",
+        "x",
+    ),
+    "a dictionary": ("one", {"x": dictionary([1.0])}, "WrongType", "x"),
+    "a dictionary that no step uses": (
+        "one",
+        {"x": [1.0], "note": dictionary(["a"])},
+        "WrongType",
+        "note",
+    ),
+    "a dictionary in lists": (
+        "one",
+        {"x": [1.0], "l": pa.array([["a"]], pa.list_(pa.dictionary(pa.int8(), pa.string())))},
+        "WrongType",
+        "l",
+    ),
+    "views": ("one", {"x": [1.0], "v": pa.array(["a"], pa.string_view())}, "WrongType", "v"),
+    "run ends": (
+        "one",
+        {"x": [1.0], "r": pa.RunEndEncodedArray.from_arrays([1], [1.0])},
+        "WrongType",
+        "r",
+    ),
+    "a union": (
+        "one",
+        {"x": [1.0], "u": pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array([1])])},
+        "WrongType",
+        "u",
+    ),
+    "an extension": ("one", {"x": [1.0], "j": pa.array(["1"], pa.json_())}, "WrongType", "j"),
+    "a boolean key": ("split", {"x": [1.0], "k": [True]}, "WrongType", "k"),
+    "a time as key": ("split", {"x": [1.0], "k": pa.array([1], pa.date32())}, "WrongType", "k"),
+    "lists without end": (
+        "one",
+        {"x": [1.0], "n": pa.ListArray.from_arrays(pa.array([0, 2**30], "int32"), pa.nulls(2**30))},
+        "BodyTooLarge",
+        None,
+    ),
+    "lists of no length": (
+        "one",
+        {"x": [1.0], "n": pa.array([[]], pa.list_(F4, 0))},
+        "WrongType",
+        "n",
+    ),
+    "bytes of no length": (
+        "one",
+        {"x": [1.0], "n": pa.array([[b""]], pa.list_(pa.binary(0)))},
+        "WrongType",
+        "n",
+    ),
+    "lists in lists in lists": (
+        "one",
+        {"x": [1.0], "deep": pa.array([[[[[[[[1]]]]]]]])},
+        "BodyTooDeep",
+        "deep",
+    ),
+}
+
+
+@pytest.mark.parametrize("media", [FILE, STREAM])
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_used_is_named(planes: Planes, case: str, media: str) -> None:
+    name, columns, reason, field = REFUSED[case]
+    answer = sent(planes[name], packed(columns, media), media)
+    assert (answer.json["reason"], answer.json.get("field")) == (reason, field), answer.json
+    assert answer.json["code"] == answer.status
+    assert 400 <= answer.status < 500
+
+
+def test_the_same_column_twice(planes: Planes) -> None:
+    table = pa.table([pa.array([1.0]), pa.array([2.0])], names=["x", "x"])
+    answer = sent(planes["one"], packed(table))
+    assert answer.json["reason"] == "MalformedBody"
+    assert answer.json["field"] == "x"
+
+
+def test_the_row_at_fault_is_named(planes: Planes) -> None:
+    rows = pa.array([[1, 2, 3], [1, 2, 1e39]], pa.list_(pa.float64()))
+    refused = sent(planes["vector"], packed({"x": rows})).json
+    assert (refused["reason"], refused["field"], refused["row"]) == ("OutOfRange", "x", 1)
+
+
+def test_many_empty_batches_are_refused(planes: Planes) -> None:
+    sink = pa.BufferOutputStream()
+    schema = pa.schema([("x", F4)])
+    with pa.ipc.new_stream(sink, schema) as writer:
+        for _ in range(1100):
+            writer.write_batch(pa.record_batch([pa.array([], F4)], schema))
+    refused = sent(planes["one"], sink.getvalue().to_pybytes(), STREAM).json
+    assert refused["reason"] == "MalformedBody"
+    assert "combine" in refused["error"]
+
+
+@pytest.mark.parametrize("compression", ["lz4", "zstd"])
+def test_compressed_tables_are_taken_up_to_the_limit(planes: Planes, compression: str) -> None:
+    small = packed({"x": [1.0, 2.0]}, compression=compression)
+    assert sent(planes["one"], small).out() == [[1], [2]]
+    bomb = packed({"x": [1.0], "zeros": [[0] * (1 << 22)]}, compression=compression)
+    assert len(bomb) < 1 << 18
+    tracemalloc.start()
+    answer = sent(planes["one"], bomb)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert answer.json["reason"] == "BodyTooLarge"
+    assert pa.total_allocated_bytes() < 1 << 26
+    assert most < 1 << 20
+
+
+def edited(body: bytes, old: bytes, new: bytes) -> bytes:
+    assert body.count(old), "nothing to edit"
+    return body.replace(old, new, 1)
+
+
+def test_lengths_that_lie(planes: Planes) -> None:
+    body = packed({"x": np.zeros(1000)}, STREAM)
+    rows, size = struct.pack("<q", 1000), struct.pack("<q", 8000)
+    for lie in (-1, 2**40, 2**62, 1001):
+        for old in (rows, size):
+            answer = sent(planes["one"], body.replace(old, struct.pack("<q", lie)), STREAM)
+            assert answer.json["reason"] in ("MalformedBody", "TooManyRows", "BodyTooLarge")
+    packed_ = packed({"x": np.zeros(1000)}, STREAM, compression="zstd")
+    for lie in (-5, 2**40, 8):
+        answer = sent(planes["one"], edited(packed_, size, struct.pack("<q", lie)), STREAM)
+        assert answer.json["reason"] in ("MalformedBody", "BodyTooLarge")
+
+
+def test_big_endian_tables_are_refused(planes: Planes) -> None:
+    schema = pa.schema([("x", F4)])
+    data = bytearray(packed(pa.table({"x": pa.array([1.0], F4)}, schema), STREAM))
+    at, found = 0, []
+    while (at := data.find(b"\x04\x00", at + 1)) > 0 and at < 200:
+        found.append(at)
+    fake = "MalformedBody"
+    assert found
+    for place in range(16, 160, 2):  # wherever the flag stands, no number is read backwards
+        changed = bytes(data[:place]) + b"\x01\x00" + bytes(data[place + 2 :])
+        answer = sent(planes["one"], changed, STREAM)
+        assert answer.status != 200 or answer.out() == [[1]], place
+        if "big-endian" in answer.body.decode():
+            assert answer.json["reason"] == fake
+
+
+def test_whatever_is_cut_or_changed_is_an_answer_or_a_refusal(planes: Planes) -> None:
+    random = np.random.default_rng(1)
+    columns = {"x": np.arange(20.0), "l": [[1, 2]] * 20, "t": ["text"] * 20}
+    for media in (FILE, STREAM):
+        body = packed(columns, media)
+        for end in [*range(0, len(body), 97), len(body) - 1]:
+            assert sent(planes["one"], body[:end], media).status in (200, 400, 413)
+        for _ in range(300):
+            changed = bytearray(body)
+            for place in random.integers(0, len(body), random.integers(1, 4)):
+                changed[place] = random.integers(0, 256)
+            answer = sent(planes["one"], bytes(changed), media)
+            assert answer.status in (200, 400, 413), answer.body
+    assert sent(planes["one"], packed(columns)).status == 200
