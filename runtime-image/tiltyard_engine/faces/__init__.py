@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tiltyard_engine.faces import pipelines, sagemaker, v2
+from tiltyard_engine.faces import openapi, pipelines, sagemaker, v2
 from tiltyard_engine.faces.base import Routes, Site
 from tiltyard_engine.pipeline import ServedPipeline
 from tiltyard_engine.sizes import Sizes
@@ -11,6 +11,7 @@ MOUNTS = (
     pipelines.mount,
     v2.mount,
     sagemaker.mount,
+    openapi.mount,
 )
 
 

@@ -10,10 +10,12 @@ from typing import Protocol
 
 import msgspec
 
+from tiltyard_api.plan import Plan
 from tiltyard_engine.call import Call, Served
 from tiltyard_engine.columns import Columns
 from tiltyard_engine.errors import Refusal
 from tiltyard_engine.http.message import Request, Response
+from tiltyard_engine.openapi.schemas import Operations
 from tiltyard_engine.pipeline import ServedPipeline
 from tiltyard_engine.sizes import Sizes
 
@@ -87,6 +89,8 @@ class Routes:
     infer: dict[str, tuple[Face, ServedPipeline]] = field(default_factory=dict)
     pages: dict[str, Page] = field(default_factory=dict)
     areas: list[Area] = field(default_factory=list)
+    operations: list[Callable[[], Operations]] = field(default_factory=list)
+    """What each face says of its paths in the OpenAPI document, once somebody asks for it."""
 
     def add(self, face: Face, pipeline: ServedPipeline) -> None:
         """Serve a Pipeline through a face."""
@@ -112,6 +116,11 @@ class Site:
     def alone(self) -> bool:
         """Whether there is one Pipeline, which paths need not name."""
         return len(self.pipelines) == 1
+
+    def by_path(self, pattern: str, short: str) -> dict[str, Plan]:
+        """Plans by their path, and that of the only one by a short path."""
+        plans = {pattern.format(one.plan.pipeline): one.plan for one in self.pipelines}
+        return plans | ({short: self.pipelines[0].plan} if self.alone else {})
 
     @property
     def names(self) -> str:

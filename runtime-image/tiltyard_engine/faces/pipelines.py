@@ -26,6 +26,7 @@ from tiltyard_engine.faces.headers import client_id
 from tiltyard_engine.faces.variants import VARIANT
 from tiltyard_engine.faces.wishes import DEFAULT, read_wishes
 from tiltyard_engine.http.message import Request, Response
+from tiltyard_engine.openapi.records import operations
 from tiltyard_engine.problem import JSON, problem
 from tiltyard_engine.sizes import Sizes
 
@@ -95,6 +96,8 @@ def mount(routes: Routes, site: Site) -> None:
     for one in site.pipelines:
         paths = [f"/pipelines/{one.plan.pipeline}", *(["/infer"] if site.alone else [])]
         routes.add(PipelinesFace(one.plan, paths, site.partition, site.sizes), one)
+    plans = site.by_path("/pipelines/{}", "/infer")
+    routes.operations.append(lambda: operations(plans))
     routes.pages |= listings([one.plan for one in site.pipelines])
     routes.areas.append(
         Area(

@@ -26,6 +26,7 @@ from tiltyard_engine.faces.headers import client_id
 from tiltyard_engine.faces.variants import VARIANT, Variants, agreed, read_pins
 from tiltyard_engine.http.message import Request, Response
 from tiltyard_engine.metrics import MODEL_ERROR, variants_of
+from tiltyard_engine.openapi.sagemaker import operations
 from tiltyard_engine.problem import JSON, RETRY
 from tiltyard_engine.sizes import Sizes
 
@@ -229,6 +230,8 @@ def mount(routes: Routes, site: Site) -> None:
         paths = [f"/endpoints/{one.plan.pipeline}/invocations"]
         paths += ["/invocations"] if site.alone else []
         routes.add(SageMakerFace(one.plan, paths, site.sizes), one)
+    plans = site.by_path("/endpoints/{}/invocations", "/invocations")
+    routes.operations.append(lambda: operations(plans))
     routes.pages["/ping"] = lambda: Response(
         200 if all(one.ready for one in site.pipelines) else 503, b""
     )

@@ -30,6 +30,7 @@ from tiltyard_engine.faces.base import (
 from tiltyard_engine.faces.headers import client_id
 from tiltyard_engine.faces.variants import VARIANT, Pins, Variants, agreed, read_pins
 from tiltyard_engine.http.message import Request, Response
+from tiltyard_engine.openapi.v2 import operations
 from tiltyard_engine.pipeline import ServedPipeline
 from tiltyard_engine.problem import JSON, problem
 
@@ -113,8 +114,12 @@ def mount(routes: Routes, site: Site) -> None:
     routes.pages["/v2"] = lambda: _page(server)
     routes.pages["/v2/health/live"] = lambda: _page({"live": True})
     routes.pages["/v2/health/ready"] = _readiness("ready", site.pipelines)
+    models: dict[str, tuple[str, Signature]] = {}
     for one in site.pipelines:
-        _mount_pipeline(routes, one, Signature(one.plan, site.sizes.rows))
+        signature = Signature(one.plan, site.sizes.rows)
+        paths = _mount_pipeline(routes, one, signature)
+        models |= dict.fromkeys(paths, (one.plan.pipeline, signature))
+    routes.operations.append(lambda: operations(models))
     plans = {one.plan.pipeline: one.plan for one in site.pipelines}
     routes.areas.append(
         Area(
@@ -125,7 +130,8 @@ def mount(routes: Routes, site: Site) -> None:
     )
 
 
-def _mount_pipeline(routes: Routes, served: ServedPipeline, signature: Signature) -> None:
+def _mount_pipeline(routes: Routes, served: ServedPipeline, signature: Signature) -> Sequence[str]:
+    """Serve a Pipeline and its versions; returns the path of each."""
     plan = served.plan
     root = f"/v2/models/{plan.pipeline}"
     variants = Variants(plan)
@@ -143,6 +149,7 @@ def _mount_pipeline(routes: Routes, served: ServedPipeline, signature: Signature
         routes.add(V2Face(plan, signature, [f"{path}/infer"], pinned), served)
         routes.pages[path] = lambda: _page(metadata)
         routes.pages[f"{path}/ready"] = _readiness("ready", [served], name=plan.pipeline)
+    return list(pins)
 
 
 def _readiness(word: str, pipelines: Sequence[ServedPipeline], **more: str) -> Page:
