@@ -32,6 +32,7 @@ def render(results: Results) -> str:
         *(_rows_table(results, case, title) for case, title in ROW_CASES.items()),
         *(_formats_table(results, case, title) for case, title in FORMAT_CASES.items()),
         *(_paired_table(results, case, *how) for case, how in PAIRED_CASES.items()),
+        _latency_table(results),
         _start_table(results),
         *(_inside_table(results, case, title) for case, title in ROW_CASES.items()),
         _targets_table(results),
@@ -118,6 +119,23 @@ def _point(results: Results, case: str, who: str) -> Row:
         _number(sum(results.values(case, who, "errors").values())),
         str(len(cpu)),
     ]
+
+
+def _latency_table(results: Results) -> str:
+    """Show latencies beside those without a challenger, by the ratios within each round."""
+    rows = [
+        [
+            who,
+            _shown(results.median("latency", who, "p50_us")),
+            _shown(results.ratio("latency", who, "fraud", "p50_us")),
+            _shown(results.median("latency", who, "p99_us")),
+            _shown(results.ratio("latency", who, "fraud", "p99_us")),
+            str(len(results.values("latency", who, "p50_us"))),
+        ]
+        for who in results.servers("latency")
+    ]
+    headers = ["pipeline", "p50 us", "ratio", "p99 us", "ratio", "rounds"]
+    return _table("Shadow at 20 % load, one connection, a core to spare", headers, rows)
 
 
 def _start_table(results: Results) -> str:

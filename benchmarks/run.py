@@ -12,6 +12,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import random
 import shutil
 import signal
 import subprocess
@@ -28,6 +29,8 @@ from peers.environments import locked_version
 from report import publish, render
 from results import Results, Sample
 from servers import CORES, SERVER_CORE
+from shadow_latency import ALONE, CHALLENGERS
+from shadow_latency import measure as measure_pace
 
 HERE = Path(__file__).resolve().parent
 FOLDER = HERE.parent / ".cache" / "bench"
@@ -52,12 +55,24 @@ def measure_inside(bench: Bench) -> None:
         bench.results.fail(failure)
 
 
+def measure_latency(bench: Bench) -> None:
+    """Time a champion with and without challengers at a fifth of its load, a core to spare."""
+    with bench.surviving("latency"):
+        _, rate = measure_pace(ALONE, bench.folder, bench.seconds, None)
+        for number in range(bench.rounds):
+            for name in random.sample((ALONE, *CHALLENGERS), 1 + len(CHALLENGERS)):
+                found, _ = measure_pace(name, bench.folder, bench.seconds, rate)
+                figures = {"p50_us": found.p50, "p99_us": found.p99}
+                bench.results.add("latency", name, number, figures)
+
+
 PARTS = {
     "inside": measure_inside,
     "start": measure_start,
     "rows": measure_rows,
     "split": measure_split,
     "shadow": measure_shadow,
+    "latency": measure_latency,
     "formats": measure_formats,
     "beside": measure_beside,
     "grpc": measure_grpc,

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from results import Results
+from shadow_latency import CHALLENGERS, P50_TARGET, P99_TARGET
 
 Measure = Callable[[Results], float | None]
 ENGINE = "tiltyard"
@@ -193,6 +194,16 @@ TARGETS = [
         "hanging challenger: throughput beside one that answers (3 % is noise)",
         in_turn(SHADOW, "hanging-shadow", "shadow", "rate"),
         at_least=0.97,
+    ),
+    *(
+        Target(
+            f"{name} at 20 % load, a core to spare: {figure_name}",
+            in_turn("latency", name, "fraud", f"{figure_name}_us"),
+            at_most=bound,
+            unit=" times",
+        )
+        for name in CHALLENGERS
+        for figure_name, bound in (("p50", P50_TARGET), ("p99", P99_TARGET))
     ),
     Target(
         "start to first good answer, the example's models",
