@@ -4,13 +4,12 @@ import asyncio
 import itertools
 import secrets
 import time
-from collections.abc import Callable
 
 from tiltyard_api.reasons import Reason
 from tiltyard_engine.call import Call
 from tiltyard_engine.counters import Block
 from tiltyard_engine.errors import Refusal, internal_failure
-from tiltyard_engine.faces.base import Face, Routes
+from tiltyard_engine.faces.base import Asked, Face, Routes
 from tiltyard_engine.http.message import Reply, Request, Response
 from tiltyard_engine.pipeline import ServedPipeline
 from tiltyard_engine.problem import problem
@@ -49,7 +48,7 @@ class App:
         """Answer one request, now or when its models have run."""
         target = self._routes.infer.get(request.path)
         if target is not None and request.method == "POST":
-            self._infer(*target, request, reply)
+            self.infer(*target, request, reply)
             return
         try:
             response = self._page(request)
@@ -64,8 +63,15 @@ class App:
         self._recorder.answered(refusal.status)
         return problem(refusal)
 
-    def _infer(self, face: Face, pipeline: ServedPipeline, request: Request, reply: Reply) -> None:
-        """Decode a request and hand it to the scheduler."""
+    def infer(
+        self, face: Face, pipeline: ServedPipeline, request: Request, reply: Reply
+    ) -> Call | None:
+        """Decode a request and hand it to the scheduler.
+
+        Returns:
+            The call. Who need not have it any more refuses it, and what has not run will not.
+
+        """
         started = time.perf_counter_ns()
         try:
             self._admit()
@@ -76,7 +82,7 @@ class App:
             response = face.refuse(refusal, request, None)
             pipeline.recorder.refused(response.status, face.protocol)
             reply(response)
-            return
+            return None
         call = Call(
             asked.rows,
             asked.tensors,
@@ -88,13 +94,8 @@ class App:
             parsed=time.perf_counter_ns() - started,
         )
 
-        def answer() -> Response:
-            if call.refusal:
-                return face.refuse(call.refusal, request, call)
-            return face.answer(call, asked, request)
-
         def finish(_call: Call) -> None:
-            response = _safely(answer, call, face, request)
+            response = _answer(face, call, asked, request)
             reply(response)
             self._words[self._in_flight] -= 1
             seconds = (time.perf_counter_ns() - started) / 1e9
@@ -104,6 +105,7 @@ class App:
 
         self._words[self._in_flight] += 1
         self._scheduler.submit(pipeline.plane, call, finish)
+        return call
 
     def _admit(self) -> None:
         """Shed what would only pile up.
@@ -138,10 +140,11 @@ class App:
         return b"Allow: GET, HEAD\r\n" if path in self._routes.pages else b"Allow: POST\r\n"
 
 
-def _safely(answer: Callable[[], Response], call: Call, face: Face, request: Request) -> Response:
+def _answer(face: Face, call: Call, asked: Asked, request: Request) -> Response:
     """Answer even where an answer cannot be written: nobody may be left waiting."""
     try:
-        return answer()
+        if call.refusal is None:
+            return face.answer(call, asked, request)
     except Refusal as refusal:  # the protocol has no form for what the models gave
         call.refusal = refusal
     except Exception as error:  # noqa: BLE001 - the last frame that knows who waits

@@ -1,16 +1,19 @@
 """One request on its way through the steps of a Pipeline.
 
 The records are msgspec structs: several are made for every request, at a third of the cost of
-dataclasses.
+dataclasses. What few calls have begins as an empty tuple, which costs nothing.
 """
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import msgspec
 
 from tiltyard_api.reasons import Reason
 from tiltyard_engine.columns import Columns
 from tiltyard_engine.errors import Refusal
+
+NOTHING: Mapping[str, dict[str, Columns | None]] = MappingProxyType({})
 
 
 class Served(msgspec.Struct):
@@ -82,22 +85,22 @@ class Call(msgspec.Struct):
     outputs: dict[str, Columns] = {}
     """Outputs of each step."""
 
-    beside: dict[str, dict[str, Columns | None]] = {}
+    beside: Mapping[str, dict[str, Columns | None]] = NOTHING
     """Outputs of challengers that answer, by step and model; None: it gave nothing in time."""
 
     served: dict[str, Served] = {}
-    mirrors: list[Mirror] = []
-    offers: list[tuple[str, str, bool]] = []
+    mirrors: tuple[Mirror, ...] = ()
+    offers: tuple[tuple[str, str, bool], ...] = ()
     """Step, challenger and whether its lane took it, of challengers that answer."""
 
     elapsed: list[int] = []
     """Nanoseconds of each step."""
 
-    compared: list[tuple[str, str, int, int]] = []
+    compared: tuple[tuple[str, str, int, int], ...] = ()
     """Step, challenger, rows that match the champion's and rows that do not."""
 
     runs: list[Run] = []
-    missing_keys: list[str] = []
+    missing_keys: tuple[str, ...] = ()
     """Steps whose hash key the request lacked."""
 
     refusal: Refusal | None = None

@@ -161,11 +161,13 @@ def column_texts(column: Column) -> list[bytes]:
 
 def array_text(row: Array) -> bytes:
     """JSON of an array, with the shortest digits of its type."""
-    if row.dtype.kind == "O":
-        return orjson.dumps(row.tolist())
-    if row.dtype == np.float16:  # orjson prints it as the float32 that it equals, with more digits
+    if row.dtype.char == "e":  # orjson prints a float16 as the float32 that it equals
         row = row.astype(str).astype(np.float64)
-    return orjson.dumps(np.ascontiguousarray(row), option=orjson.OPT_SERIALIZE_NUMPY)
+    try:
+        return orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY)
+    except TypeError:  # not contiguous, or texts: rare, and cheaper to be told than to ask
+        values = row.tolist() if row.dtype.kind == "O" else np.ascontiguousarray(row)
+        return orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _template(groups: Iterator[tuple[str, Fields]], chosen: Selection) -> list[Texts]:

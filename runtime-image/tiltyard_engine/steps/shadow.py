@@ -59,13 +59,13 @@ class ShadowStep:
             call.outputs[self.name] = ran.outputs
             call.served[self.name] = Served([self._plan.champion])
             if not self._plan.respond:
-                call.mirrors += [self._mirror(call, name, ran.outputs) for name in names]
+                call.mirrors += tuple(self._mirror(call, name, ran.outputs) for name in names)
         for call, name, answer in waiting:
             outputs = _wait(answer, deadline)
             call.beside[self.name][name] = outputs
             if outputs is not None and self.name in call.outputs:
                 matches = self._compare(call.outputs[self.name], outputs, call.rows)
-                call.compared.append((self.name, name, *matches))
+                call.compared += ((self.name, name, *matches),)
 
     def _sampled(self, context: Context) -> list[str]:
         """Challengers that see a request: one draw for all, so that samples are nested."""
@@ -76,11 +76,12 @@ class ShadowStep:
         """Give challengers their requests, for answers that are waited for."""
         waiting: Waiting = []
         for call, names in zip(calls, chosen, strict=True):
-            call.beside[self.name] = dict.fromkeys(self._challengers)
+            answers: dict[str, Columns | None] = dict.fromkeys(self._challengers)
+            call.beside = {**call.beside, self.name: answers}
             for name in names:
                 answer: Future[Columns | None] = Future()
                 taken = self._lanes[name].offer([Work(self._mirror(call, name, {}), answer)])
-                call.offers.append((self.name, name, bool(taken)))
+                call.offers += ((self.name, name, bool(taken)),)
                 waiting.append((call, name, answer))
         return waiting
 

@@ -104,7 +104,7 @@ class SplitStep:
         draws = [self._keyed(value, row, context) for row, value in enumerate(values)]
         counted = None not in values
         if not counted:
-            call.missing_keys.append(self.name)
+            call.missing_keys += (self.name,)
         return draws, counted
 
     def _values(self, call: Call) -> Sequence[object]:
