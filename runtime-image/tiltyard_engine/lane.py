@@ -141,9 +141,10 @@ class Lane:
             self._run_batch(batch)
 
     def _take(self) -> list[Work]:
-        """The oldest requests that wait, up to the rows of one batch."""
+        """The oldest requests that wait, up to the rows of one batch; one where none stack."""
         queue, batch, rows = self._queue, list[Work](), 0
-        while queue.waiting and (not batch or rows + queue.waiting[0].mirror.rows <= BATCH_ROWS):
+        most = BATCH_ROWS if self._session.batchable else 0
+        while queue.waiting and (not batch or rows + queue.waiting[0].mirror.rows <= most):
             work = queue.waiting.popleft()
             queue.bytes -= work.bytes
             rows += work.mirror.rows

@@ -29,6 +29,15 @@ WAITING_THREADS = 16
 
 
 @dataclass(slots=True)
+class _Turn:
+    """Calls of one Pipeline that this turn of the loop has decoded."""
+
+    pairs: list[tuple[Call, Done]] = field(default_factory=list)
+    seconds: float = 0.0
+    """No less than they may take together."""
+
+
+@dataclass(slots=True)
 class _Backlog:
     """Calls of one Pipeline that wait for a thread."""
 
@@ -45,14 +54,15 @@ class Scheduler:
         self._context = context
         self._watched = replace(context, watched=True)
         self._cpus = cpus
-        self._turn: dict[Dataplane, list[tuple[Call, Done]]] = {}
+        self._turn: dict[Dataplane, _Turn] = {}
         self._flushing = False
         self._backlogs: dict[Dataplane, _Backlog] = {}
         self._pool = ThreadPoolExecutor(WAITING_THREADS + cpus, thread_name_prefix="run")
 
     def submit(self, plane: Dataplane, call: Call, done: Done) -> None:
         """Run a call; `done` is called in the loop when it has outputs or a refusal."""
-        if plane.seconds(call) > INLINE_SECONDS:
+        seconds = plane.seconds(call)
+        if seconds > INLINE_SECONDS:
             backlog = self._backlogs.get(plane)
             if backlog is None:
                 limit = WAITING_THREADS if plane.waits else max(2, self._cpus)
@@ -60,7 +70,11 @@ class Scheduler:
             backlog.waiting.append((call, done))
             self._feed(plane, backlog)
             return
-        self._turn.setdefault(plane, []).append((call, done))
+        turn = self._turn.get(plane)
+        if turn is None:
+            turn = self._turn[plane] = _Turn()
+        turn.pairs.append((call, done))
+        turn.seconds += seconds
         if not self._flushing:
             self._flushing = True
             self._loop.call_soon(self._flush)
@@ -73,11 +87,14 @@ class Scheduler:
         """End of the turn: run what it has decoded."""
         turn, self._turn = self._turn, {}
         self._flushing = False
-        for plane, pairs in turn.items():
-            room = _affordable(plane, pairs)
-            now, later = pairs[:room], pairs[room:]
-            if later:
-                self._turn.setdefault(plane, []).extend(later)
+        for plane, mine in turn.items():
+            now = mine.pairs
+            if mine.seconds > TURN_SECONDS:
+                now, later = now[: (room := _affordable(plane, now))], now[room:]
+                if later:
+                    rest = self._turn.setdefault(plane, _Turn())
+                    rest.pairs += later
+                    rest.seconds += mine.seconds
             _run(plane, [call for call, _ in now], self._context)
             for call, done in now:
                 done(call)
