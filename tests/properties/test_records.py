@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from planes import request_plan
 from tiltyard_api.plan import Plan
-from tiltyard_engine.codecs import answers
+from tiltyard_engine.codecs.answers import column_texts
 from tiltyard_engine.codecs.careful import CarefulReader
 from tiltyard_engine.codecs.records import Decoded, RecordsReader
 from tiltyard_engine.columns import Column, bounds
@@ -182,7 +182,7 @@ def test_floats_that_were_answered_can_be_sent_again(kind: str, data: st.DataObj
     width = int(kind.removeprefix("float"))
     value = data.draw(st.floats(width=width, allow_nan=False, allow_infinity=False))  # type: ignore[call-overload]
     sent = np.array([value], kind)
-    (text,) = answers._texts(sent)
+    (text,) = column_texts(sent)
     plan = request_plan(f"x {kind}")
     again = RecordsReader(plan, 1, 4).read(b'[{"x":' + text + b"}]").tensors["x"]
     assert bits(again) == bits(sent) or math.copysign(1, value) < 0 == value
