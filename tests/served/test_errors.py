@@ -202,7 +202,7 @@ CASES = [
         "accept",
         R.NOT_ACCEPTABLE,
         post([GOOD_ROW], "typed", {"Accept": "text/html"}),
-        ("text/html", "accept application/json"),
+        ("text/html", "accept one of application/json"),
         "Accept",
     ),
     Case(
