@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from tiltyard_api.plan import Plan, PlanModelStep, PlanShadow, PlanSplit
 from tiltyard_api.reasons import Reason
 from tiltyard_api.routing import RoutingTable, SplitRouting
+from tiltyard_core.tables import misfit
 from tiltyard_engine.call import Call
 from tiltyard_engine.columns import ragged
 from tiltyard_engine.errors import Refusal
@@ -73,16 +74,12 @@ class Dataplane:
         if table.revision <= self.routing.revision and table.hash != self.routing.hash:
             have = self.routing.revision
             raise RoutingRefused("OlderRevision", f"revision {table.revision} is not above {have}")
-        try:
-            self._put_in_force(table)
-        except (KeyError, TypeError, ValueError) as error:
-            self._put_in_force(self.routing)
-            raise RoutingRefused("UnknownVariant", f"the table does not fit: {error}") from error
+        fault = misfit(self.plan, table)
+        if fault:
+            raise RoutingRefused("UnknownVariant", f"the table does not fit: {fault}")
+        self._put_in_force(table)
 
     def _put_in_force(self, table: RoutingTable) -> None:
-        if table.steps.keys() != set(self.routing_steps):
-            there = ", ".join(self.routing_steps) or "none"
-            raise ValueError(f"its steps are {', '.join(table.steps)}, the plan routes {there}")
         for step in self.steps:
             step.route(table)
         self.routing = table

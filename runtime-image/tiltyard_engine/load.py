@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from tiltyard_api.base import Contract
 from tiltyard_api.plan import Plan, PlanModel
 from tiltyard_api.routing import RoutingTable
+from tiltyard_core.tables import misfit
 from tiltyard_engine.pipeline import Loaded
 from tiltyard_engine.sessions import ModelError, Session
 from tiltyard_engine.settings import Settings
@@ -36,6 +37,9 @@ def load(settings: Settings) -> list[Loaded]:
         table = read_table(routing_file)
         if table.plan != plan.hash:
             raise LoadError(f"{routing_file} is for another plan than {plan_file}")
+        fault = misfit(plan, table)
+        if fault:
+            raise LoadError(f"{routing_file} does not fit {plan_file}: {fault}")
         for model in plan.models:
             if model.version not in sessions:
                 sessions[model.version] = _session(model, settings.artifacts)

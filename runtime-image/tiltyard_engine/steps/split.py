@@ -46,8 +46,6 @@ class SplitStep:
         routing = table.steps[self.name]
         if not isinstance(routing, SplitRouting):
             raise TypeError(f"step {self.name!r} is a split, the table has a {routing.kind}")
-        if routing.weights.keys() != set(self._variants) or min(routing.weights.values()) < 0:
-            raise ValueError(f"step {self.name!r} wants weights of 0 or more for its variants")
         self._ends = thresholds([routing.weights[variant] for variant in self._variants])
 
     def run(self, calls: Sequence[Call], context: Context) -> None:
