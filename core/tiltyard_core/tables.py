@@ -26,6 +26,8 @@ def _step_misfit(step: PlanStep, routing: StepRouting) -> str | None:
         return f"step {step.name!r} names {', '.join(named)}, the plan has {', '.join(expected)}"
     if min(named.values(), default=0.0) < 0:
         return f"step {step.name!r} has a share below 0"
+    if isinstance(routing, ShadowRouting) and max(named.values(), default=0.0) > 1:
+        return f"step {step.name!r} samples more than all requests"
     if isinstance(routing, SplitRouting) and not any(named.values()):
         return f"all weights of step {step.name!r} are 0: nothing could be drawn"
     return None

@@ -47,6 +47,7 @@ def test_a_table_for_every_routing_step_fits(changes: dict[str, StepRouting | No
         ({"price": SplitRouting(weights={"a": 1, "z": 1})}, "step 'price' names a, z"),
         ({"price": SplitRouting(weights={"a": 2, "b": -1})}, "step 'price' has a share below 0"),
         ({"price": SplitRouting(weights={"a": 0, "b": 0})}, "all weights of step 'price' are 0"),
+        ({"watch": ShadowRouting(samples={"b": 1.5})}, "step 'watch' samples more than all"),
         ({"watch": ShadowRouting(samples={"a": 1})}, "step 'watch' names a, the plan has b"),
     ],
 )
