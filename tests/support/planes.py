@@ -119,6 +119,23 @@ class Plane:
         assert all(len(mine) == 1 for mine in answers.values()), "each is answered once"
         return [answers[index][0] for index in range(len(bodies))]
 
+    def send(
+        self,
+        path: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        method: str = "POST",
+    ) -> Answer:
+        """Send one request of any face and wait for its answer."""
+        answers: list[Answer] = []
+        sent = {name.lower().encode(): text.encode() for name, text in (headers or {}).items()}
+        request = Request(method, path, "", sent, body)
+        self.app.handle(request, lambda response: answers.append(_answer(response)))
+        self.turns.until(lambda: bool(answers))
+        self.turns.idle()
+        assert len(answers) == 1, "each is answered once"
+        return answers[0]
+
     def count(self, metric: str, *labels: str) -> int:
         """Value of a counter; the Pipeline's own label is put in front."""
         return self.counters.total(Series(metric, (self.plan.pipeline, *labels)))

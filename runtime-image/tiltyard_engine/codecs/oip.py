@@ -19,7 +19,7 @@ import numpy as np
 from tiltyard_api.plan import Plan, PlanShadow, PlanSplit, RequestTensor
 from tiltyard_api.reasons import Reason
 from tiltyard_api.tensors import ANY_LENGTH, TensorSpec, TensorType
-from tiltyard_engine.columns import DTYPES, Array, Columns, bounds
+from tiltyard_engine.columns import DTYPES, Array, Column, Columns, bounds
 from tiltyard_engine.errors import Refusal
 
 DATATYPES = MappingProxyType(
@@ -281,6 +281,23 @@ def _listed_outputs(plan: Plan) -> list[Listed]:
                 for tensor in models[name].outputs
             ]
     return outputs
+
+
+def rectangular(pipeline: str, name: str, column: Column) -> Array:
+    """Give an output as one tensor.
+
+    Raises:
+        Refusal: its rows differ in shape.
+
+    """
+    if isinstance(column, list):
+        raise Refusal(
+            Reason.SHAPE_MISMATCH,
+            f"rows of output {name!r} differ in shape, which no tensor holds: send one row a"
+            f" request, or use POST /pipelines/{pipeline}",
+            field=name,
+        )
+    return column
 
 
 def beside(model: str, output: str) -> str:

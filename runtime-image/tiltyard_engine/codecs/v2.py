@@ -20,11 +20,12 @@ from tiltyard_api.plan import RequestTensor
 from tiltyard_api.reasons import Reason
 from tiltyard_api.tensors import TensorType
 from tiltyard_engine.codecs import v2_binary
+from tiltyard_engine.codecs.answers import array_text
 from tiltyard_engine.codecs.numbers import NumbersReader
-from tiltyard_engine.codecs.oip import MAX_RANK, TYPES, Fields, Signature
+from tiltyard_engine.codecs.oip import MAX_RANK, TYPES, Fields, Signature, rectangular
 from tiltyard_engine.codecs.records import leaf_type
 from tiltyard_engine.codecs.values import read_tensor
-from tiltyard_engine.columns import DTYPES, Array, Column, Columns
+from tiltyard_engine.columns import DTYPES, Array, Columns
 from tiltyard_engine.errors import Refusal
 
 MAX_TENSORS = 2048
@@ -327,7 +328,7 @@ class V2Writer:
                 if name not in wanted.outputs:
                     continue
                 as_bytes = wanted.outputs[name]
-            values = self._rectangular(name, column)
+            values = rectangular(self._pipeline, name, column)
             prefix = self._prefixes[name] + orjson.dumps(values.shape)
             if as_bytes:
                 data = v2_binary.write_tensor(values)
@@ -349,20 +350,9 @@ class V2Writer:
         )
         return (b"".join((text, *binary)), len(text)) if binary else (text, None)
 
-    def _rectangular(self, name: str, column: Column) -> Array:
-        if isinstance(column, list):
-            raise Refusal(
-                Reason.SHAPE_MISMATCH,
-                f"rows of output {name!r} differ in shape, which no tensor holds: send one row a"
-                f" request, or use POST /pipelines/{self._pipeline}",
-                field=name,
-            )
-        return column
-
 
 def _json_values(values: Array) -> bytes:
     """JSON of all elements, flat."""
     if values.dtype.kind == "O":
         return orjson.dumps(values.ravel().tolist())
-    flat = np.ascontiguousarray(values).reshape(-1)
-    return orjson.dumps(flat, option=orjson.OPT_SERIALIZE_NUMPY)
+    return array_text(values.reshape(-1))
