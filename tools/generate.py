@@ -5,14 +5,17 @@ usage: python tools/generate.py [--check]
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import yaml
+from grpc_tools import protoc
 
 from tiltyard_api.crd import crd
 
 ROOT = Path(__file__).resolve().parent.parent
+GRPC = "runtime-image/tiltyard_engine/grpc"
 HEADER = "# Generated from api/tiltyard_api by `make generate`. Do not edit.\n"
 
 
@@ -28,20 +31,34 @@ def main() -> int:
         for fault in faults:
             print(fault, file=sys.stderr)
         return 1 if faults else 0
-    for name, text in files.items():
+    for name, content in files.items():
         path = options.root / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
     return 0
 
 
-def generated() -> dict[str, str]:
+def generated() -> dict[str, bytes]:
     """Content of every generated file, by its path in the project."""
     definition = crd()
-    return {f"crds/{definition['metadata']['name']}.yaml": HEADER + _yaml(definition)}
+    return {
+        f"crds/{definition['metadata']['name']}.yaml": (HEADER + _yaml(definition)).encode(),
+        f"{GRPC}/descriptors/services.binpb": _descriptors(),
+    }
 
 
-def differences(root: Path, files: dict[str, str]) -> list[str]:
+def _descriptors() -> bytes:
+    """Descriptor set of the engine's .proto files."""
+    folder = ROOT / GRPC / "protos"
+    protos = sorted(path.name for path in folder.glob("*.proto"))
+    with tempfile.NamedTemporaryFile() as out:
+        arguments = ["protoc", f"--proto_path={folder}", f"--descriptor_set_out={out.name}"]
+        if protoc.main([*arguments, *protos]) != 0:
+            raise SystemExit("protoc refused the .proto files")
+        return Path(out.name).read_bytes()
+
+
+def differences(root: Path, files: dict[str, bytes]) -> list[str]:
     """What in the folders of generated files is not as it would be generated."""
     folders = {(root / name).parent for name in files}
     there = {
@@ -53,8 +70,8 @@ def differences(root: Path, files: dict[str, str]) -> list[str]:
     unknown = [f"{name}: not a generated file; remove it" for name in sorted(there - set(files))]
     stale = [
         f"{name}: stale or missing; run `make generate`"
-        for name, text in files.items()
-        if name not in there or (root / name).read_text(encoding="utf-8") != text
+        for name, content in files.items()
+        if name not in there or (root / name).read_bytes() != content
     ]
     return stale + unknown
 

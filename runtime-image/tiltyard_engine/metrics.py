@@ -7,7 +7,7 @@ from tiltyard_api.plan import Plan, PlanModelStep, PlanShadow, PlanSplit, PlanSt
 from tiltyard_api.reasons import STATUS_OF, Reason
 from tiltyard_engine.counters import Series
 
-PROTOCOLS = ("records", "v2", "sagemaker")
+PROTOCOLS = ("records", "v2", "sagemaker", "grpc")
 """Wire formats of the data port, as the label `protocol` spells them."""
 
 NO_PIPELINE = ""

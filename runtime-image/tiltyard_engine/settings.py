@@ -38,6 +38,9 @@ class Settings:
     state: Path
     host: str
     port: int
+    grpc_port: int | None
+    """None: nothing is served over gRPC."""
+
     management_host: str
     management_port: int
     workers: int
@@ -69,6 +72,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         state=given.state or Path(tempfile.mkdtemp(prefix="tiltyard-")),
         host=given.host,
         port=given.port,
+        grpc_port=given.grpc_port,
         management_host=given.management_host,
         management_port=given.management_port,
         workers=len(given.data_fd) or given.workers or default_workers(),
@@ -122,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--state", type=Path, metavar="DIR", help="counters; survives a restart of the process")
     add("--host", default="0.0.0.0")  # noqa: S104 - a pod serves on all its addresses
     add("--port", type=_bounded(0, 65535), default=DATA_PORT)
+    add("--grpc-port", type=int, help="serve the Open Inference Protocol over gRPC too")
     add("--management-host", default="0.0.0.0")  # noqa: S104 - likewise
     add("--management-port", type=_bounded(0, 65535), default=MANAGEMENT_PORT)
     add("--workers", type=_bounded(1, 256), help="default: whole cpus, at least 1")

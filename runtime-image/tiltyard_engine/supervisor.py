@@ -14,9 +14,10 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tiltyard_engine.counters import Block, CounterFile, Layout
+from tiltyard_engine.grpcport import reserve
 from tiltyard_engine.http.server import bind
 from tiltyard_engine.load import load
 from tiltyard_engine.log import log
@@ -63,6 +64,10 @@ class Supervisor:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._grpc_port = reserve(settings)
+        if self._grpc_port:
+            port = self._grpc_port.getsockname()[1]
+            self._settings = settings = replace(settings, grpc_port=port)
         loaded = load(settings)
         # Not before: nobody may wait at a port whose engine can still turn out not to start.
         management, self._sockets = _listen(settings)

@@ -17,6 +17,8 @@ from tiltyard_engine.app import App
 from tiltyard_engine.counters import Block
 from tiltyard_engine.dataplane import RoutingRefused
 from tiltyard_engine.faces import open_faces
+from tiltyard_engine.grpcport import GrpcPort
+from tiltyard_engine.grpcport import make as make_grpc
 from tiltyard_engine.http.server import Server
 from tiltyard_engine.load import LoadError, read_table
 from tiltyard_engine.log import log
@@ -71,10 +73,19 @@ class Worker:
         loop.add_signal_handler(signal.SIGUSR1, give_way)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         self._reload()  # a restarted worker was forked with the first table
+        grpc = await self._start_grpc(app)
         await server.start(listening)
         self._announce()
         await ended.wait()
-        await self._end(server, app, scheduler)
+        await self._end(server, grpc, app, scheduler)
+
+    async def _start_grpc(self, app: App) -> GrpcPort | None:
+        port = self._settings.grpc_port
+        if port is None:
+            return None
+        grpc = make_grpc(app, self._pipelines, self._settings)
+        await grpc.start(self._settings.host, port)
+        return grpc
 
     def _announce(self) -> None:
         """Tell the management port, and whoever waits for the start, that requests are taken."""
@@ -84,18 +95,25 @@ class Worker:
             with suppress(BrokenPipeError):  # nobody waits for a restarted worker
                 os.write(pipe, b".")
 
-    async def _end(self, server: Server, app: App, scheduler: Scheduler) -> None:
+    async def _end(
+        self, server: Server, grpc: GrpcPort | None, app: App, scheduler: Scheduler
+    ) -> None:
         """Drain: say goodbye on every answer, then stop accepting, then finish."""
         if not self._replaced:  # else another engine is ready in our place
             self._block.words[self._ready] = 0
         server.drain()
+        if grpc:
+            grpc.drain()
         await asyncio.sleep(self._settings.drain_delay)
         server.stop_accepting()
         # What was accepted is answered. What comes whole only when half the grace is over is
         # refused while there is time to say so: the rest is for what runs.
         grace = self._settings.grace
         asyncio.get_running_loop().call_later(grace / 2, app.drain)
+        finishing = asyncio.create_task(grpc.finished(grace)) if grpc else None
         in_time = await server.finished(grace)
+        if finishing:
+            await finishing
         if not in_time:
             log("requests were cut off", grace_seconds=grace)
         for pipeline in self._pipelines:

@@ -78,7 +78,7 @@ class V2Face:
             parameters["variants"] = served_text(call)
         outputs = call.outputs[self._last]
         if call.beside:
-            outputs = _with_challengers(outputs, call, parameters)
+            outputs = with_challengers(outputs, call, parameters)
         body, length = self._writer.write(outputs, parameters, self._version(call), wanted)
         media = JSON if length is None else BINARY % length
         return Response(200, body, media + answer_headers(call, request))
@@ -93,7 +93,7 @@ class V2Face:
         return served.variants[0] if served and served.rows is None else None
 
 
-def _with_challengers(outputs: Columns, call: Call, parameters: dict[str, str]) -> Columns:
+def with_challengers(outputs: Columns, call: Call, parameters: dict[str, str]) -> Columns:
     """Outputs of challengers too; those that gave nothing in time are named instead."""
     together = dict(outputs)
     absent = []

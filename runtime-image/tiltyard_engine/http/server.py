@@ -129,6 +129,27 @@ def bind(host: str, port: int, count: int) -> list[socket.socket]:
     return sockets
 
 
+def bind_shared(host: str, port: int) -> socket.socket:
+    """Hold a port, unless some other program does, for sockets with SO_REUSEPORT to listen on.
+
+    Raises:
+        OSError: when the address cannot be had; the message says which and what to do.
+
+    """
+    family, _, _, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    held = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(address)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    except OSError as error:
+        held.close()
+        raise OSError(error.errno, _why_not(host, port, error)) from error
+    return held
+
+
 def _why_not(host: str, port: int, error: OSError) -> str:
     remedy = {
         errno.EADDRINUSE: "something already listens there; stop it or choose another port",
