@@ -58,6 +58,10 @@ def serve(  # noqa: PLR0913 - one argument an option
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: PortNumber = DATA_PORT,
     management_port: PortNumber = MANAGEMENT_PORT,
+    grpc_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Serve gRPC too; 8081 is usual, 0 any free one."),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Processes.")] = 1,
     watch: Annotated[bool, typer.Option("--watch", help="Follow changes of the files.")] = False,
     max_body: Annotated[str | None, _limit("max-body")] = None,
@@ -90,7 +94,8 @@ def serve(  # noqa: PLR0913 - one argument an option
         "drain-delay": drain_delay,
     }
     given = {name: value for name, value in limits.items() if value is not None}
-    run(files, Options(host, port, management_port, workers, given), watch=watch)
+    options = Options(host, port, management_port, workers, given, grpc_port)
+    run(files, options, watch=watch)
 
 
 @app.command()

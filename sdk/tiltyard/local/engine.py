@@ -139,5 +139,8 @@ def _start(arguments: Sequence[str], sockets: Sockets, ready: int) -> subprocess
         f"--ready-fd={ready}",
         f"--parent={os.getpid()}",
     ]
+    if sockets.grpc:
+        host, port = sockets.grpc.getsockname()[:2]
+        command += [f"--host={host}", f"--grpc-port={port}"]
     inherited = (*data, management, ready)
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=inherited)  # noqa: S603 - our own program

@@ -8,10 +8,10 @@ from tiltyard.local.compiled import compile_all
 from tiltyard.local.resolving import store_folder
 from tiltyard.local.service import Service, serving
 from tiltyard.local.signals import Stopped, held_signals, pause
-from tiltyard.local.sockets import open_sockets
+from tiltyard.local.sockets import open_sockets, url_of
 from tiltyard.local.watch import POLL_SECONDS, FileWatch, follow, served
 from tiltyard.manifests import read_manifests
-from tiltyard.notices import result
+from tiltyard.notices import notice, result
 from tiltyard.samples import curl_command
 
 IDLE_SECONDS = 3600.0
@@ -28,6 +28,9 @@ class Options:
     workers: int
     limits: Mapping[str, str]
     """Limits of the data port that are not the engine's own, by the names of their flags."""
+
+    grpc_port: int | None = None
+    """None: nothing is served over gRPC."""
 
 
 def serve(files: Sequence[Path], options: Options, *, watch: bool) -> None:
@@ -47,8 +50,12 @@ def serve(files: Sequence[Path], options: Options, *, watch: bool) -> None:
 def _serve(files: Sequence[Path], options: Options, watched: FileWatch) -> None:
     store = store_folder()
     compiled = compile_all(served(read_manifests(files)), store)
-    sockets = open_sockets(options.host, options.port, options.management_port, options.workers)
+    sockets = open_sockets(
+        options.host, options.port, options.management_port, options.workers, options.grpc_port
+    )
     with serving(compiled, sockets, store, options.limits) as service:
+        if sockets.grpc:
+            notice(f"gRPC at {url_of(sockets.grpc).removeprefix('http://')}")
         result(ready_line(service))
         while True:
             pause(POLL_SECONDS if watched.files else IDLE_SECONDS)

@@ -30,29 +30,38 @@ class Sockets:
     """One a worker: the kernel divides new connections between them."""
 
     management: socket.socket
+    grpc: socket.socket | None = None
+    """Holds the port; engines listen on it by sockets of their own."""
 
     def close(self) -> None:
         """Stop listening, unless an engine still does."""
-        for one in (*self.data, self.management):
+        for one in (*self.data, self.management, *([self.grpc] if self.grpc else [])):
             one.close()
 
 
-def open_sockets(host: str, port: int, management_port: int, workers: int) -> Sockets:
-    """Listen on both ports; port 0 is any free one.
+def open_sockets(
+    host: str, port: int, management_port: int, workers: int, grpc_port: int | None = None
+) -> Sockets:
+    """Listen on both ports, and hold the one of gRPC if there shall be one; 0 is any free one.
 
     Raises:
         PortTaken: something else listens on one of them.
         Failure: the address cannot be had for another reason.
 
     """
-    data = _listen(host, port, workers, "--port")
+    opened: list[socket.socket] = []
     try:
-        management = _listen(host, management_port, 1, "--management-port")
+        opened += _bind(host, port, workers, "--port")
+        opened += _bind(host, management_port, 1, "--management-port")
+        grpc = None if grpc_port is None else _bind(host, grpc_port, 1, "--grpc-port")[0]
     except Failure:
-        for one in data:
+        for one in opened:
             one.close()
         raise
-    return Sockets(tuple(data), management[0])
+    for one in opened:
+        one.setblocking(False)
+        one.listen(BACKLOG)
+    return Sockets(tuple(opened[:-1]), opened[-1], grpc)
 
 
 def url_of(listening: socket.socket) -> str:
@@ -62,7 +71,7 @@ def url_of(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _listen(host: str, port: int, count: int, option: str) -> list[socket.socket]:
+def _bind(host: str, port: int, count: int, option: str) -> list[socket.socket]:
     """Bind the first socket alone, so that a port which anyone holds is refused; then share it."""
     sockets: list[socket.socket] = []
     try:
@@ -75,9 +84,6 @@ def _listen(host: str, port: int, count: int, option: str) -> list[socket.socket
             one.bind(address)
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             address = one.getsockname()
-        for one in sockets:
-            one.setblocking(False)
-            one.listen(BACKLOG)
     except OSError as error:
         for one in sockets:
             one.close()
