@@ -210,6 +210,20 @@ class Signature:
         fields = {key: found for key in self._keys if (found := self._key(key, given, tensors))}
         return rows, tensors, fields
 
+    def check_rows(self, rows: int) -> None:
+        """Refuse more rows than are taken at once.
+
+        Raises:
+            Refusal: TooManyRows.
+
+        """
+        if rows > self._max_rows:
+            raise Refusal(
+                Reason.TOO_MANY_ROWS,
+                f"{rows} rows, at most {self._max_rows} are taken: split the batch or raise"
+                " --max-rows",
+            )
+
     def _rows(self, given: Mapping[str, Array]) -> int:
         counts = [len(values) for values in given.values()]
         rows = counts[0] if counts else 0
@@ -217,12 +231,7 @@ class Signature:
             told = ", ".join(f"{name} {len(values)}" for name, values in given.items())
             message = f"inputs differ in their number of rows ({told}): send as many of each"
             raise Refusal(Reason.SHAPE_MISMATCH, message)
-        if rows > self._max_rows:
-            raise Refusal(
-                Reason.TOO_MANY_ROWS,
-                f"{rows} rows, at most {self._max_rows} are taken: split the batch or raise"
-                " --max-rows",
-            )
+        self.check_rows(rows)
         return rows
 
     def _stacked(self, tensor: RequestTensor, given: Mapping[str, Array]) -> Array:

@@ -21,7 +21,7 @@ from tiltyard_api.reasons import Reason
 from tiltyard_api.tensors import TensorType
 from tiltyard_engine.codecs import v2_binary
 from tiltyard_engine.codecs.answers import array_text
-from tiltyard_engine.codecs.numbers import NumbersReader
+from tiltyard_engine.codecs.numbers import LARGE, NumbersReader
 from tiltyard_engine.codecs.oip import MAX_RANK, TYPES, Fields, Signature, rectangular
 from tiltyard_engine.codecs.records import leaf_type
 from tiltyard_engine.codecs.values import read_tensor
@@ -130,6 +130,7 @@ class V2Reader:
                 raise Refusal(Reason.MALFORMED_BODY, message, field=sent.name)
             slot = self._signature.slot(sent.name)
             slot.check(sent.shape)
+            self._signature.check_rows(sent.shape[0])
             element = slot.element(sent.datatype)
             if array is not None:
                 values = _shaped(sent, array)
@@ -241,6 +242,7 @@ def _read_json(sent: Input, element: TensorType) -> Array:
     if not text:
         message = f"input {sent.name!r} has neither data nor binary_data_size: send one"
         raise Refusal(Reason.MISSING_COLUMN, message, field=sent.name)
+    _check_length(sent, text, element)
     nested = len(sent.shape) > 1 and text[1:].lstrip()[:1] == b"["
     rank = len(sent.shape) if nested else 1
     try:
@@ -248,6 +250,17 @@ def _read_json(sent: Input, element: TensorType) -> Array:
         return _packed(_flat(values, sent) if nested else values, element)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
         return _read_carefully(sent, text, element, rank)
+
+
+def _check_length(sent: Input, text: bytes, element: TensorType) -> None:
+    """Refuse lists of far more numbers than the shape says before each becomes an object."""
+    if len(text) < LARGE or element is TensorType.STRING:
+        return
+    commas = int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord(",")))
+    count = math.prod(sent.shape)
+    if commas >= count:
+        message = f"input {sent.name!r} holds some {commas + 1} elements, its shape says {count}"
+        raise Refusal(Reason.SHAPE_MISMATCH, f"{message}: correct one", field=sent.name)
 
 
 def _read_carefully(sent: Input, text: bytes, element: TensorType, rank: int) -> Array:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import graphs
 from planes import Answer, Plane, opened, split
 from served_models import scaled, typed
+from tiltyard_api.reasons import STATUS_OF, Reason
 from tiltyard_engine.codecs import numbers
 from tiltyard_engine.codecs.oip import DATATYPES
 from tiltyard_engine.columns import DTYPES
@@ -206,7 +207,8 @@ def _prefixed(text: str) -> bytes:
 
 BAD = [
     # what is sent, reason, what the message must say
-    (tensor(shape=[2**40, 3]), "ShapeMismatch", "its shape says"),
+    (tensor(shape=[2**40, 3]), "TooManyRows", "at most 65536"),
+    (tensor(shape=[60000, 3]), "ShapeMismatch", "its shape says 180000"),
     (tensor(shape=[2**40, 2**40, 2**40]), "ShapeMismatch", "['rows', 3]"),
     (tensor(shape=[-2, 3]), "ShapeMismatch", "['rows', 3]"),
     (tensor(shape=[2, -3]), "ShapeMismatch", "['rows', 3]"),
@@ -241,10 +243,22 @@ def test_a_bad_tensor_is_refused_in_words(
     answer = infer(one, sent)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert (answer.status, answer.json["reason"]) == (400, reason), answer.json
+    assert (answer.status, answer.json["reason"]) == (STATUS_OF[Reason(reason)], reason)
     assert said in answer.json["error"]
     assert peak < FLAT
     assert infer(one, tensor()).status == 200
+
+
+@pytest.mark.parametrize("element", ["1", "[]", "[1]", "{}", "[[1]]", "null", '"a"', "[1,[2]]"])
+def test_a_large_body_takes_no_multiple_of_its_size(one: Plane, element: str) -> None:
+    data = ",".join([element] * (3_000_000 // (len(element) + 1)))
+    body = json.dumps({"inputs": [tensor(data=[0])]}).replace("[0]", f"[{data}]").encode()
+    tracemalloc.start()
+    answer = one.send(INFER, body)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (answer.status, answer.json["reason"]) == (400, "ShapeMismatch")
+    assert peak < 8 * len(body)
 
 
 @pytest.mark.parametrize(
@@ -253,16 +267,17 @@ def test_a_bad_tensor_is_refused_in_words(
         (b"\0" * 23, sized(23), "ShapeMismatch"),
         (b"\0" * 24, sized(20), "ShapeMismatch"),
         (b"\0" * 25, sized(24), "MalformedBody"),
-        (b"\0" * 24, sized(2**40, shape=[2**38, 3]), "ShapeMismatch"),
-        (b"\0" * 24, sized(24, shape=[2**38, 3]), "ShapeMismatch"),
+        (b"\0" * 24, sized(2**40, shape=[60000, 3]), "ShapeMismatch"),
+        (b"\0" * 24, sized(24, shape=[60000, 3]), "ShapeMismatch"),
+        (b"\0" * 24, sized(24, shape=[2**38, 3]), "TooManyRows"),
     ],
-    ids=range(5),
+    ids=range(6),
 )
 def test_lengths_that_lie_are_refused(
     one: Plane, data: bytes, sent: dict[str, Any], reason: str
 ) -> None:
     answer = with_bytes(one, data, sent)
-    assert (answer.status, answer.json["reason"]) == (400, reason), answer.json
+    assert (answer.status, answer.json["reason"]) == (STATUS_OF[Reason(reason)], reason)
 
 
 @pytest.mark.parametrize(
