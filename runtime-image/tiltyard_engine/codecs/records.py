@@ -40,6 +40,15 @@ def leaf_type(tensor_type: TensorType) -> Any:  # noqa: ANN401 - a type that is 
     return Annotated[int, msgspec.Meta(ge=int(low), le=min(int(high), 2**63 - 1))]
 
 
+def key_leaf(tensor_type: TensorType) -> Any:  # noqa: ANN401 - a type that is made here
+    """One element that is a hash key too: a float input's integer stays the integer it is."""
+    leaf = leaf_type(tensor_type)
+    if DTYPES[tensor_type].kind != "f":
+        return leaf
+    low, high = (max(min(int(bound), 2**63 - 1), -(2**63)) for bound in bounds(tensor_type))
+    return leaf | Annotated[int, msgspec.Meta(ge=low, le=high)]
+
+
 def is_scalar(tensor: RequestTensor) -> bool:
     """Whether a record holds a plain value for it."""
     return tensor.stacked or tensor.shape in ((), (1,))
@@ -120,12 +129,13 @@ class RecordsReader:
 
 
 def _needs_care(tensors: Sequence[RequestTensor], fields: Sequence[str]) -> bool:
-    """Whether bodies hold what counting quotation marks, or the input's type, would lose.
-
-    Texts may be quoted; a hash key that is also an input must stay what it is sent as.
-    """
+    """Whether bodies hold what the short path cannot tell: texts in quotes, keys of other types."""
     return any(
-        tensor.type is TensorType.STRING or not set(fields).isdisjoint(tensor.columns)
+        tensor.type is TensorType.STRING
+        or (
+            not set(fields).isdisjoint(tensor.columns)
+            and (tensor.type is TensorType.BOOL or not is_scalar(tensor))
+        )
         for tensor in tensors
     )
 
@@ -147,7 +157,8 @@ def _row_struct(
         if not is_scalar(tensor):
             for _ in tensor.shape:
                 leaf = list[leaf]
-        types.update(dict.fromkeys(tensor.columns, leaf))
+        for column in tensor.columns:
+            types[column] = key_leaf(tensor.type) if column in fields else leaf
     names = {column: f"c{index}" for index, column in enumerate(types)}
     members: list[Any] = [(names[column], leaf) for column, leaf in types.items()]
     for field in fields:
