@@ -180,7 +180,9 @@ def test_sizes_of_a_challengers_queue_are_documented() -> None:
 def test_options_of_a_command_are_documented(command: str) -> None:
     group = typer.main.get_command(app)
     known = {
-        option.opts[-1]: option.default
+        option.opts[-1]: "none"
+        if option.default is None and not option.required
+        else option.default
         for option in group.commands[command].params  # type: ignore[attr-defined]  # it is a group
         if option.param_type_name == "option" and option.name != "help"
     }

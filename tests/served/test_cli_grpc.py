@@ -1,6 +1,5 @@
 """gRPC by way of the command line, through restarts."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 import tritonclient.grpc as triton
 
 from bare_engines import eventually
-from engines import serving
+from engines import grpc_notice, serving
 from manifests import bike_document, write
 
 pytestmark = pytest.mark.served
@@ -18,9 +17,7 @@ pytestmark = pytest.mark.served
 def test_grpc_is_served_and_survives_a_change_of_the_file(tmp_path: Path) -> None:
     manifest = write(tmp_path / "bikes.yaml", bike_document((1, 0)))
     with serving(manifest, "--grpc-port", "0", "--watch") as served:
-        address = next(
-            found[1] for line in served.notices if (found := re.match(r"gRPC at (\S+)", line))
-        )
+        address = eventually(lambda: grpc_notice(served))
         sent: Any = triton.InferInput("features", [1, 10], "FP32")
         sent.set_data_from_numpy(np.full((1, 10), 0.5, np.float32))
         with triton.InferenceServerClient(address) as client:

@@ -68,6 +68,12 @@ class Served:
         return self.process.wait(_END_SECONDS)
 
 
+def grpc_notice(served: Served) -> str:
+    """Address of the gRPC port, once it is told; empty before."""
+    start = "gRPC at "
+    return next((n.removeprefix(start).strip() for n in served.notices if n.startswith(start)), "")
+
+
 @contextmanager
 def serving(
     manifest: Path, *flags: str, cache: Path | None = None, manifests: tuple[Path, ...] = ()
