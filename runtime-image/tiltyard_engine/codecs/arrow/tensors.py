@@ -179,6 +179,8 @@ def _converted(values: Array, wanted: TensorType) -> Array | None:
         low, high = max(low, -SAFE_INTEGER), min(high, SAFE_INTEGER)
     if finite.size and not (low <= finite.min().item() and finite.max().item() <= high):
         return None
+    if not floats and dtype.kind == "f":
+        values = values.astype(np.float64)  # and then on: JSON's numbers are rounded so too
     return values.astype(dtype)
 
 
