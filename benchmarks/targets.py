@@ -213,7 +213,7 @@ TARGETS = [
     ),
     Target(
         "resident memory of the engine, the example's models",
-        figure("start", "tiltyard-1-workers", "engine_rss_mb"),
+        figure("start", "tiltyard-1-workers", "engine_pss_mb"),
         at_most=130,
         unit=" MB",
     ),
