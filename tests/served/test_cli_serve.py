@@ -102,9 +102,7 @@ def test_the_end_of_the_engine_is_told_in_one_line(tmp_path: Path) -> None:
         (supervisor,) = (one for one in descendants(served.process.pid) if descendants(one))
         os.kill(supervisor, signal.SIGKILL)
         assert served.process.wait(30) == 1
-    assert served.news == [
-        "the engine was killed by SIGKILL and nothing is served: start again\n"
-    ]
+    assert served.news == ["the engine was killed by SIGKILL and nothing is served: start again\n"]
 
 
 def test_limits_reach_the_engine(tmp_path: Path) -> None:
