@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 import orjson
 from bodies import COLUMNS, Bodies, body_file, matrix
-from contestants import PEER_NAMES, peer, tiltyard
+from contestants import OUTPUTS_ONLY, PEER_NAMES, peer, tiltyard
 from dialects import JSON, read_scores
 from load import LoadError, put_load, warm_up
 from measure import Memory, memory_of, subtree_running
@@ -148,6 +148,9 @@ def _rows_of_one(bench: Bench, kind: str, who: str, number: int) -> None:
             thousand = bench.bodies(kind, 1000, server.dialect)
             point = put_load(running, thousand, SOME, bench.seconds)
             bench.results.add(f"{kind}-1000", who, number, asdict(point))
+            if who == "tiltyard":
+                point = put_load(running.speaking(OUTPUTS_ONLY), thousand, SOME, bench.seconds)
+                bench.results.add(f"{kind}-1000", f"{who}-outputs", number, asdict(point))
 
 
 def _mirrored(server: Server) -> dict[str, float]:

@@ -11,6 +11,9 @@ from peers.environments import environment
 from servers import HOST, Server, free_ports
 
 PEERS = Path(__file__).with_name("peers")
+OUTPUTS_ONLY = "records-outputs"
+"""Records answered as every peer answers: with the scores alone, not with inputs and metadata."""
+
 PEER_NAMES = ("mlserver-no-workers", "mlserver", "mosec-batching")
 
 
@@ -30,7 +33,13 @@ def tiltyard(
             *(("--grpc-port", str(grpc_port)) if grpc else ()),
         ],
         port=port,
-        paths={"records": own, "arrow": own, "v2": open_inference, "v2-binary": open_inference},
+        paths={
+            "records": own,
+            OUTPUTS_ONLY: f"{own}?dataset%5B%5D=out",
+            "arrow": own,
+            "v2": open_inference,
+            "v2-binary": open_inference,
+        },
         dialect="records",
         management_port=management_port,
         grpc_port=grpc_port,

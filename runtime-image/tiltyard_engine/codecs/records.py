@@ -117,10 +117,11 @@ class RecordsReader:
         fields: dict[str, list[object]] = {}
         texts = 0
         for field, get in self._keys:
-            values = fields[field] = [get(row) for row in rows]
-            if msgspec.UNSET in values:
+            values = fields[field] = list(map(get, rows))
+            kinds = list(map(type, values))
+            if msgspec.UnsetType in kinds:
                 return None, 0
-            texts += sum([type(value) is str for value in values])
+            texts += kinds.count(str)
         return fields, texts
 
     def _careful_read(self, body: bytes) -> Decoded:

@@ -71,14 +71,32 @@ class SplitStep:
         """Note which rows of a call go where."""
         pin = call.pins.get(self.name)
         if pin is not None:
-            chosen, counted = [self._variants.index(pin)], False
-        else:
-            draws, counted = self._draws(call, context)
-            chosen = [pick(ends, draw) for draw in draws]
-        if len(chosen) == 1 or len(set(chosen)) == 1:
-            parts[chosen[0]].append(Part(call, None))
-            call.served[self.name] = Served([self._variants[chosen[0]]], counted=counted)
+            self._send(call, self._variants.index(pin), parts, counted=False)
             return
+        if self._key is None:
+            identity = call.identity
+            draw = context.random() if identity is None else keyed_draw(self._salt, identity)
+            self._send(call, pick(ends, draw), parts, counted=True)
+            return
+        values = self._values(call)
+        counted = None not in values
+        if not counted:
+            call.missing_keys += (self.name,)
+        chosen = [pick(ends, self._keyed(v, row, context)) for row, v in enumerate(values)]
+        if len(chosen) == 1 or len(set(chosen)) == 1:
+            self._send(call, chosen[0], parts, counted=counted)
+        else:
+            self._spread(call, chosen, parts, counted=counted)
+
+    def _send(self, call: Call, index: int, parts: Sequence[list[Part]], *, counted: bool) -> None:
+        """Give a whole call to one variant."""
+        parts[index].append(Part(call, None))
+        call.served[self.name] = Served([self._variants[index]], counted=counted)
+
+    def _spread(
+        self, call: Call, chosen: Sequence[int], parts: Sequence[list[Part]], *, counted: bool
+    ) -> None:
+        """Give each row of a call to the variant chosen for it."""
         rows: dict[int, list[int]] = {}
         for row, index in enumerate(chosen):
             rows.setdefault(index, []).append(row)
@@ -91,19 +109,6 @@ class SplitStep:
             [order[index] for index in chosen],
             counted,
         )
-
-    def _draws(self, call: Call, context: Context) -> tuple[list[int], bool]:
-        """Draws of a call, one for all rows or one a row, and whether they count."""
-        if self._key is None:
-            if call.identity is not None:
-                return [keyed_draw(self._salt, call.identity)], True
-            return [context.random()], True
-        values = self._values(call)
-        draws = [self._keyed(value, row, context) for row, value in enumerate(values)]
-        counted = None not in values
-        if not counted:
-            call.missing_keys += (self.name,)
-        return draws, counted
 
     def _values(self, call: Call) -> Sequence[object]:
         """Values of the hash key: one for the call, or one a row; None where there is none."""
