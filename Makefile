@@ -34,7 +34,7 @@ test: dev-env ## run the tests (everything but what is marked full)
 	$(BIN)/pytest -n 2 -m "not full"
 
 test-full: dev-env ## run every test, the long ones too
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2
 
 check: dev-env ## format, lint, import contracts, types, generated files
 	$(BIN)/ruff format --check .
