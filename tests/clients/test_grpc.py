@@ -1,17 +1,8 @@
-"""The gRPC port by stock clients: Triton's, and those of health and reflection."""
+"""Stock clients of the Open Inference Protocol over gRPC."""
 
 import asyncio
-import contextlib
-import itertools
 import json
-import signal
-import socket
-import threading
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -24,117 +15,18 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
-from tritonclient.grpc import service_pb2, service_pb2_grpc
+from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException
 
-import graphs
-from bare_engines import HOST, Compiled, Engine, Workshop, eventually, running
-from planes import shadow, split
+from grpc_served import FIELDS, SERVICE, TRITON, Served, f4, open_served, tensor, typed
 
 pytestmark = pytest.mark.served
-
-SERVICE = "inference.GRPCInferenceService"
-TRITON = {
-    "float16": "FP16",
-    "float32": "FP32",
-    "float64": "FP64",
-    "bool": "BOOL",
-    "string": "BYTES",
-    **{f"{u}int{n}": f"{u}int{n}".upper() for u in ("", "u") for n in (8, 16, 32, 64)},
-}
-PATIENCE = 30
-
-
-@dataclass
-class Served:
-    engine: Engine
-    address: str
-
-    @contextlib.contextmanager
-    def client(self) -> Iterator[Any]:
-        with triton.InferenceServerClient(self.address) as client:
-            yield client
-
-    @contextlib.contextmanager
-    def stub(self, *options: tuple[str, int]) -> Iterator[Any]:
-        with grpc.insecure_channel(self.address, options) as channel:
-            yield service_pb2_grpc.GRPCInferenceServiceStub(channel)
-
-
-@contextlib.contextmanager
-def held_port() -> Iterator[int]:
-    """Hold a port that engines can share."""
-    with socket.socket() as held:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        held.bind((HOST, 0))
-        yield held.getsockname()[1]
-
-
-@contextlib.contextmanager
-def serving(
-    workshop: Workshop,
-    *pipelines: Compiled,
-    flags: tuple[str, ...] = (),
-    **more: Any,  # noqa: ANN401
-) -> Iterator[Served]:
-    with held_port() as port:
-        flags = ("--grpc-port", str(port), *flags)
-        with running(workshop, *pipelines, flags=flags, **more) as engine:
-            yield Served(engine, f"{HOST}:{port}")
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    workshop = Workshop(tmp_path_factory.mktemp("grpc"))
-    kinds = {f"give-{kind}": graphs.identity(kind, ("N", 2)) for kind in TRITON}
-    one = [{"name": "run", "model": "m"}]
-    pipelines = [
-        *(
-            workshop.compile(name, {"m": graph}, one)
-            for name, graph in {
-                **kinds,
-                "plain": graphs.scaled(2, 3),
-                "kinds": graphs.several_inputs(),
-                "image": graphs.image(),
-                "slow": graphs.endless(),
-                "picky": graphs.picky(),
-                "lengths": graphs.row_sums(),
-            }.items()
-        ),
-        workshop.compile("boxes", {"m": graphs.detector()}, one, m={"batch": "single"}),
-        workshop.compile(
-            "split",
-            {"a": graphs.scaled(2), "b": graphs.scaled(3)},
-            [split("a", "b", field="k")],
-        ),
-        workshop.compile(
-            "by-header",
-            {"a": graphs.scaled(2), "b": graphs.scaled(3)},
-            [split("a", "b", header="x-user")],
-        ),
-        workshop.compile(
-            "by-id", {"a": graphs.scaled(2), "b": graphs.scaled(3)}, [split("a", "b")]
-        ),
-        workshop.compile(
-            "beside",
-            {"a": graphs.scaled(2), "b": graphs.scaled(3)},
-            [shadow("a", "b", outputs="respond", budget="20s")],
-        ),
-    ]
-    with serving(workshop, *pipelines, flags=("--max-body", "1Mi", "--max-rows", "1000")) as found:
+    with open_served(tmp_path_factory.mktemp("grpc")) as found:
         yield found
-
-
-def tensor(name: str, values: Any) -> Any:  # noqa: ANN401 - arrays of any type
-    array = np.asarray(values)
-    kind = "string" if array.dtype.kind in "OSU" else array.dtype.name
-    made = triton.InferInput(name, list(array.shape), TRITON[kind])
-    made.set_data_from_numpy(array.astype(object) if kind == "string" else array)
-    return made
-
-
-def f4(*rows: Any) -> Any:  # noqa: ANN401 - arrays
-    return np.array(rows, np.float32)
 
 
 VALUES: dict[str, list[list[Any]]] = {
@@ -160,31 +52,6 @@ def test_every_datatype_goes_through_bit_for_bit(served: Served, kind: str) -> N
     else:
         assert found.dtype == values.dtype
         assert found.tobytes() == values.tobytes()
-
-
-FIELDS = {
-    "bool": "bool_contents",
-    "int8": "int_contents",
-    "int16": "int_contents",
-    "int32": "int_contents",
-    "int64": "int64_contents",
-    "uint8": "uint_contents",
-    "uint16": "uint_contents",
-    "uint32": "uint_contents",
-    "uint64": "uint64_contents",
-    "float32": "fp32_contents",
-    "float64": "fp64_contents",
-    "string": "bytes_contents",
-}
-
-
-def typed(pipeline: str, kind: str, rows: list[list[Any]], name: str = "x") -> Any:  # noqa: ANN401
-    request = service_pb2.ModelInferRequest(model_name=pipeline)
-    shape = [len(rows), len(rows[0])]
-    sent = request.inputs.add(name=name, datatype=TRITON[kind], shape=shape)
-    flat = [one.encode() if isinstance(one, str) else one for row in rows for one in row]
-    getattr(sent.contents, FIELDS[kind]).extend(flat)
-    return request
 
 
 @pytest.mark.parametrize("kind", FIELDS)
@@ -308,152 +175,6 @@ def test_the_async_client(served: Served) -> None:
     assert asyncio.run(ask()) == [2.0 * n for n in range(50)]
 
 
-def spoil(change: Callable[[Any], object]) -> Any:  # noqa: ANN401 - messages
-    request = typed("plain", "float32", [[1.0, 2.0, 3.0]])
-    change(request)
-    return request
-
-
-def raw(data: bytes, kind: str = "FP32", shape: tuple[int, ...] = (1, 3)) -> Any:  # noqa: ANN401
-    request = service_pb2.ModelInferRequest(model_name="plain", raw_input_contents=[data])
-    request.inputs.add(name="x", datatype=kind, shape=shape)
-    return request
-
-
-def shared(request: Any) -> None:  # noqa: ANN401 - messages
-    request.inputs[0].parameters["shared_memory_region"].string_param = "r"
-
-
-def classified(request: Any) -> None:  # noqa: ANN401 - messages
-    request.outputs.add(name="y").parameters["classification"].int64_param = 3
-
-
-CODE = grpc.StatusCode
-REFUSED = {
-    "no pipeline": (
-        spoil(lambda r: setattr(r, "model_name", "no")),
-        "UnknownPipeline",
-        CODE.NOT_FOUND,
-    ),
-    "no variant": (spoil(lambda r: setattr(r, "model_version", "1")), "UnknownVariant", None),
-    "no inputs": (spoil(lambda r: r.ClearField("inputs")), "MissingColumn", None),
-    "another input": (typed("plain", "float32", [[1.0]], "z"), "UnknownParameter", None),
-    "twice": (spoil(lambda r: r.inputs.append(r.inputs[0])), "MalformedBody", None),
-    "too few elements": (raw(b"\0" * 8), "ShapeMismatch", None),
-    "no elements": (spoil(lambda r: r.inputs[0].ClearField("contents")), "ShapeMismatch", None),
-    "elements in another field": (
-        spoil(lambda r: r.inputs[0].MergeFrom(type(r.inputs[0])(datatype="FP64"))),
-        "ShapeMismatch",
-        None,
-    ),
-    "another shape": (raw(b"\0" * 16, shape=(1, 4)), "ShapeMismatch", None),
-    "a negative length": (raw(b"\0" * 12, shape=(-1, 3)), "ShapeMismatch", None),
-    "lengths beyond all": (raw(b"\0" * 12, shape=(2**40, 3)), None, None),
-    "lengths that overflow": (raw(b"\0" * 12, shape=(2**62, 3)), None, None),
-    "no rows": (raw(b"", shape=(0, 3)), "EmptyBatch", None),
-    "too many rows": (raw(b"\0" * 12012, shape=(1001, 3)), "TooManyRows", CODE.RESOURCE_EXHAUSTED),
-    "no datatype": (raw(b"\0" * 12, kind="BF16"), "WrongType", None),
-    "texts for numbers": (raw(b"\0" * 12, kind="BYTES"), "WrongType", None),
-    "contents too many": (
-        spoil(lambda r: r.raw_input_contents.extend([b"", b""])),
-        "MalformedBody",
-        None,
-    ),
-    "too small an integer": (typed("give-int8", "int8", [[1, 300]]), "OutOfRange", None),
-    "shared memory": (spoil(shared), "UnknownParameter", None),
-    "classification": (spoil(classified), "UnknownParameter", None),
-    "another output": (spoil(lambda r: r.outputs.add(name="q")), "UnknownParameter", None),
-    "text that is none": (
-        typed("give-string", "string", [["", ""]]).FromString(
-            typed("give-string", "string", [["AA", "BB"]])
-            .SerializeToString()
-            .replace(b"AA", b"\xff\xfe")
-        ),
-        "MalformedBody",
-        None,
-    ),
-    "a model that fails": (typed("picky", "int64", [[7]]), "ModelFailed", CODE.INTERNAL),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_refusals_say_why(served: Served, case: str) -> None:
-    request, reason, code = REFUSED[case]
-    with served.stub() as stub:
-        with pytest.raises(grpc.RpcError) as caught:
-            stub.ModelInfer(request)
-        error: Any = caught.value
-        told = dict(error.trailing_metadata())
-        if reason:
-            assert told["x-tiltyard-reason"] == reason, error.details()
-        assert error.details().startswith(f"{told['x-tiltyard-reason']}: ")
-        if code or reason:
-            assert error.code() is (code or CODE.INVALID_ARGUMENT)
-        fine = stub.ModelInfer(typed("plain", "float32", [[1.0, 2.0, 3.0]]))
-    assert list(fine.outputs[0].contents.fp32_contents) == [2, 4, 6]
-
-
-def test_bytes_that_are_no_message(served: Served) -> None:
-    with grpc.insecure_channel(served.address) as channel:
-        ask = channel.unary_unary(f"/{SERVICE}/ModelInfer")
-        for body in (b"\xff" * 10, b"\x0a\x05ab", b"x"):
-            with pytest.raises(grpc.RpcError) as caught:
-                ask(body)
-            assert caught.value.code() is CODE.INVALID_ARGUMENT  # type: ignore[attr-defined]
-
-
-def test_messages_over_the_limit_and_bombs(served: Served) -> None:
-    large = raw(b"\0" * (2 << 20), shape=(1000, 3))
-    with served.stub() as stub:
-        for how in (None, grpc.Compression.Gzip):
-            with pytest.raises(grpc.RpcError) as caught:
-                stub.ModelInfer(large, compression=how)
-            assert caught.value.code() is CODE.RESOURCE_EXHAUSTED  # type: ignore[attr-defined]
-        packed = stub.ModelInfer(
-            typed("plain", "float32", [[1.0, 2.0, 3.0]]), compression=grpc.Compression.Gzip
-        )
-        assert list(packed.outputs[0].contents.fp32_contents) == [2, 4, 6]
-
-
-def test_shared_memory_calls_are_refused_in_words(served: Served) -> None:
-    with served.client() as client:
-        for call in (
-            lambda: client.register_system_shared_memory("r", "/r", 64),
-            client.get_system_shared_memory_status,
-            client.get_cuda_shared_memory_status,
-            client.unregister_system_shared_memory,
-        ):
-            with pytest.raises(InferenceServerException, match="shared memory is not offered"):
-                call()
-        with pytest.raises(InferenceServerException, match="not offered"):
-            client.get_inference_statistics()
-
-
-def test_deadlines_are_honoured_and_leave_nothing_behind(served: Served) -> None:
-    in_flight = "tiltyard_in_flight_requests"
-    with served.stub() as stub:
-        begun = time.monotonic()
-        with pytest.raises(grpc.RpcError) as caught:
-            stub.ModelInfer(typed("slow", "float32", [[2e6]]), timeout=0.3)
-        assert time.monotonic() - begun < 3
-        assert caught.value.code() is CODE.DEADLINE_EXCEEDED  # type: ignore[attr-defined]
-        later = stub.ModelInfer.future(typed("slow", "float32", [[2e6]]))
-        eventually(lambda: served.engine.metric(in_flight), lambda n: n > 0)
-        later.cancel()
-        assert stub.ModelInfer(typed("slow", "float32", [[1.0]])).outputs
-    eventually(lambda: served.engine.metric(in_flight), lambda n: n == 0)
-
-
-def test_a_model_that_takes_too_long(tmp_path: Path) -> None:
-    workshop = Workshop(tmp_path)
-    one = [{"name": "run", "model": "m"}]
-    slow = workshop.compile("slow", {"m": graphs.endless()}, one, m={"timeout": "200ms"})
-    with serving(workshop, slow) as served, served.stub() as stub:
-        with pytest.raises(grpc.RpcError) as caught:
-            stub.ModelInfer(typed("slow", "float32", [[2e6]]))
-        assert dict(caught.value.trailing_metadata())["x-tiltyard-reason"] == "ModelTimeout"  # type: ignore[attr-defined]
-
-
 def test_calls_are_counted_by_protocol(served: Served) -> None:
     name, labels = "tiltyard_requests_total", {"pipeline": "lengths", "protocol": "grpc"}
     with served.stub() as stub:
@@ -472,7 +193,7 @@ def test_the_health_service(served: Served) -> None:
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
         with pytest.raises(grpc.RpcError) as caught:
             stub.Check(health_pb2.HealthCheckRequest(service="nobody"))
-        assert caught.value.code() is CODE.NOT_FOUND  # type: ignore[attr-defined]
+        assert caught.value.code() is grpc.StatusCode.NOT_FOUND  # type: ignore[attr-defined]
         unknown = stub.Watch(health_pb2.HealthCheckRequest(service="nobody"))
         assert next(iter(unknown)).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
         unknown.cancel()
@@ -511,83 +232,3 @@ def test_our_fields_have_the_numbers_of_the_protocol() -> None:
 
     for name, mine in file.message_types_by_name.items():
         compare(mine, theirs[name])
-
-
-@dataclass
-class Load:
-    """What became of the calls of clients that never stop."""
-
-    answered: int = 0
-    lost: list[str] | None = None
-
-
-def pressed(address: str, ended: threading.Event, rounds: Iterator[int]) -> Load:
-    """Ask until told to end; what is refused because the engine ends is tried no more."""
-    load = Load(lost=[])
-    with grpc.insecure_channel(address) as channel:
-        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
-        while not ended.is_set():
-            n = float(next(rounds) % 1000)
-            try:
-                answer = stub.ModelInfer(typed("plain", "float32", [[n, n, n]]), timeout=PATIENCE)
-            except grpc.RpcError as error:
-                if error.code() is not CODE.UNAVAILABLE:  # type: ignore[attr-defined]
-                    load.lost.append(str(error))  # type: ignore[union-attr]
-                break
-            assert list(answer.outputs[0].contents.fp32_contents) == [2 * n] * 3
-            load.answered += 1
-    return load
-
-
-def test_two_workers_drain_under_load(tmp_path: Path) -> None:
-    workshop = Workshop(tmp_path)
-    plain = workshop.compile("plain", {"m": graphs.scaled(2, 3)}, [{"name": "run", "model": "m"}])
-    ended, rounds = threading.Event(), itertools.count()
-    with (
-        serving(workshop, plain, workers=2, drain_delay="200ms") as served,
-        ThreadPoolExecutor(8) as clients,
-        grpc.insecure_channel(served.address) as channel,
-    ):
-        watched = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
-        seen = iter(watched)
-        assert next(seen).status == health_pb2.HealthCheckResponse.SERVING
-        loads = [clients.submit(pressed, served.address, ended, rounds) for _ in range(8)]
-        labels = {"protocol": "grpc", "code": "200"}
-        eventually(
-            lambda: served.engine.metric("tiltyard_requests_total", **labels), lambda n: n > 200
-        )
-        begun = time.monotonic()
-        assert served.engine.end(signal.SIGTERM) == 0
-        assert time.monotonic() - begun < 10, "open streams must not hold the end up"
-        ended.set()
-        assert [one.status for one in seen][-1] == health_pb2.HealthCheckResponse.NOT_SERVING
-        found = [load.result() for load in loads]
-    assert [load.lost for load in found] == [[]] * 8
-    assert sum(load.answered for load in found) > 200
-
-
-def test_a_call_that_runs_is_finished_by_the_drain(tmp_path: Path) -> None:
-    workshop = Workshop(tmp_path)
-    one = [{"name": "run", "model": "m"}]
-    slow = workshop.compile("slow", {"m": graphs.endless()}, one, m={"timeout": "1500ms"})
-    with serving(workshop, slow) as served, served.stub() as stub:
-        later = stub.ModelInfer.future(typed("slow", "float32", [[2e6]]))
-        eventually(lambda: served.engine.metric("tiltyard_in_flight_requests"), lambda n: n > 0)
-        assert served.engine.end() == 0
-        assert dict(later.trailing_metadata())["x-tiltyard-reason"] == "ModelTimeout"
-
-
-def test_a_port_that_is_taken_is_told_in_one_line(tmp_path: Path) -> None:
-    import subprocess  # noqa: PLC0415 - here alone
-
-    workshop = Workshop(tmp_path)
-    plain = workshop.compile("plain", {"m": graphs.scaled(2, 3)}, [{"name": "run", "model": "m"}])
-    with socket.create_server((HOST, 0)) as taken:
-        port = str(taken.getsockname()[1])
-        flags = ("--port", "0", "--management-port", "0", "--grpc-port", port)
-        done = subprocess.run(
-            workshop.command([plain], *flags), capture_output=True, text=True, check=False
-        )
-    assert done.returncode == 1
-    assert f"port {port}" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
