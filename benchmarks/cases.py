@@ -80,7 +80,7 @@ def measure_rows(bench: Bench) -> None:
 
 def measure_split(bench: Bench) -> None:
     """Load a single model and two splits in turn, so that each round compares like with like."""
-    rounds = min(SPLIT_ROUNDS, 4 * bench.rounds)
+    rounds = min(SPLIT_ROUNDS, 7 * bench.rounds)
     bodies = bench.bodies("fraud", 1, "records")
     with bench.surviving("split"), contextlib.ExitStack() as stack:
         servers = {

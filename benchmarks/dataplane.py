@@ -15,6 +15,7 @@ from tiltyard_core.compile import compile_plan, compile_routing
 from tiltyard_engine.app import App
 from tiltyard_engine.counters import CounterFile, Layout
 from tiltyard_engine.faces import open_faces
+from tiltyard_engine.garbage import settle
 from tiltyard_engine.http.message import Request, Response
 from tiltyard_engine.metrics import engine_series
 from tiltyard_engine.pipeline import Loaded, ServedPipeline
@@ -63,6 +64,7 @@ def open_dataplane(manifest: Path) -> Answer:
     draw = partial(random.Random(1).getrandbits, 64)
     scheduler = Scheduler(loop, Context(time.perf_counter_ns, draw, watched=False), 1)
     app = App(open_faces([served], "benchmark", Sizes()), scheduler, loop, block, 1024)
+    settle()
     path = f"/pipelines/{loaded.plan.pipeline}"
 
     def answer(bodies: list[bytes]) -> list[bytes]:

@@ -28,6 +28,10 @@ QUEUE_REQUESTS = 1024
 BATCH_ROWS = 64
 """Rows taken at once: beyond it a batch gains little and holds memory."""
 
+GATHER_SECONDS = 0.002
+"""Pause before a batch is taken where nobody waits: each batch fights the answers for the
+interpreter once, so that few large ones cost the champion less than many small ones."""
+
 LOWEST_PRIORITY = 19
 """Nice value of a lane whose answers nobody waits for: it gets what cores are left over."""
 
@@ -137,6 +141,9 @@ class Lane:
                     if self._queue.closed:
                         return
                     self._wake.wait()
+            if self._nice:
+                time.sleep(GATHER_SECONDS)
+            with self._wake:
                 batch = self._queue.running = self._take()
             self._run_batch(batch)
 

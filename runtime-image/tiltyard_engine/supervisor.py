@@ -5,7 +5,6 @@ on can be broken by what it serves, and so that a fork is always safe.
 """
 
 import ctypes
-import gc
 import os
 import signal
 import socket
@@ -17,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from tiltyard_engine.counters import Block, CounterFile, Layout
+from tiltyard_engine.garbage import settle
 from tiltyard_engine.grpcport import reserve
 from tiltyard_engine.http.server import bind
 from tiltyard_engine.load import load
@@ -38,9 +38,6 @@ HEALTHY_SECONDS = 30.0
 
 EXTRA_SECONDS = 5.0
 """Beyond delay and grace, before children that do not end are killed."""
-
-GARBAGE_OBJECTS = 50_000
-"""New containers before a collection: ten turns of a full worker; a twentieth of the CPU saved."""
 
 ENDINGS = (signal.SIGTERM, signal.SIGINT)
 SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1}
@@ -71,10 +68,7 @@ class Supervisor:
         loaded = load(settings)
         # Not before: nobody may wait at a port whose engine can still turn out not to start.
         management, self._sockets = _listen(settings)
-        # What is loaded stays: no collection looks at it, no fork copies it. What requests make
-        # dies by its reference count; the collector need only look for the odd cycle.
-        gc.freeze()
-        gc.set_threshold(GARBAGE_OBJECTS, 20, 100)
+        settle()
         settings.state.mkdir(parents=True, exist_ok=True)
         counters = CounterFile(
             settings.state / "counters",
