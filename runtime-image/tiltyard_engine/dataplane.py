@@ -7,7 +7,7 @@ and benchmarks call the same thing.
 import json
 from collections.abc import Mapping, Sequence
 
-from tiltyard_api.plan import Plan, PlanModelStep, PlanShadow, PlanSplit
+from tiltyard_api.plan import Plan, PlanShadow, PlanSplit
 from tiltyard_api.reasons import Reason
 from tiltyard_api.routing import RoutingTable, SplitRouting
 from tiltyard_core.tables import misfit
@@ -43,9 +43,6 @@ class Dataplane:
         self.plan = plan
         self.routing = table
         self.steps = [build(step, sessions, lanes) for step in plan.steps]
-        self.routing_steps = [
-            step.name for step in plan.steps if not isinstance(step, PlanModelStep)
-        ]
         self.waits = any(isinstance(step, PlanShadow) and step.respond for step in plan.steps)
         """Whether calls wait for challengers, and so never run in the event loop."""
         self._costs = [

@@ -73,12 +73,7 @@ class V2Face:
         wanted = asked.detail
         if not isinstance(wanted, Wanted):
             raise TypeError("the request was read by another face")
-        parameters = {"inference_id": call.inference_id}
-        if call.served:
-            parameters["variants"] = served_text(call)
-        outputs = call.outputs[self._last]
-        if call.beside:
-            outputs = with_challengers(outputs, call, parameters)
+        outputs, parameters = told(call, self._last)
         body, length = self._writer.write(outputs, parameters, self._version(call), wanted)
         media = JSON if length is None else BINARY % length
         return Response(200, body, media + answer_headers(call, request))
@@ -93,7 +88,18 @@ class V2Face:
         return served.variants[0] if served and served.rows is None else None
 
 
-def with_challengers(outputs: Columns, call: Call, parameters: dict[str, str]) -> Columns:
+def told(call: Call, last: str) -> tuple[Columns, dict[str, str]]:
+    """What an answer of the protocol says of a call: its outputs, and ours as parameters."""
+    parameters = {"inference_id": call.inference_id}
+    if call.served:
+        parameters["variants"] = served_text(call)
+    outputs = call.outputs[last]
+    if call.beside:
+        outputs = _with_challengers(outputs, call, parameters)
+    return outputs, parameters
+
+
+def _with_challengers(outputs: Columns, call: Call, parameters: dict[str, str]) -> Columns:
     """Outputs of challengers too; those that gave nothing in time are named instead."""
     together = dict(outputs)
     absent = []

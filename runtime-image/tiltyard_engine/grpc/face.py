@@ -14,9 +14,9 @@ from tiltyard_api.reasons import Reason
 from tiltyard_engine.call import Call
 from tiltyard_engine.codecs.oip import Signature, rectangular
 from tiltyard_engine.errors import Refusal
-from tiltyard_engine.faces.base import Asked, answer_headers, request_id, served_text
+from tiltyard_engine.faces.base import Asked, answer_headers, request_id
 from tiltyard_engine.faces.headers import client_id
-from tiltyard_engine.faces.v2 import with_challengers
+from tiltyard_engine.faces.v2 import told
 from tiltyard_engine.faces.variants import VARIANT, Pins, Variants, agreed, read_pins
 from tiltyard_engine.grpc.messages import Message, message_class
 from tiltyard_engine.grpc.tensors import (
@@ -91,12 +91,7 @@ class GrpcFace:
         detail = asked.detail
         if not isinstance(detail, Detail):
             raise TypeError("the request was read by another face")
-        parameters = {"inference_id": call.inference_id}
-        if call.served:
-            parameters["variants"] = served_text(call)
-        outputs = call.outputs[self._last]
-        if call.beside:
-            outputs = with_challengers(outputs, call, parameters)
+        outputs, parameters = told(call, self._last)
         if detail.outputs:
             outputs = {name: outputs[name] for name in detail.outputs if name in outputs}
         answer = InferResponse(
