@@ -1,0 +1,48 @@
+"""What the operator counts about itself."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry()
+
+RECONCILES = Counter(
+    "tiltyard_operator_reconciles",
+    "Reconciles that ended, by how: ok, conflict, refused, unavailable or error.",
+    ["kind", "result"],
+    registry=REGISTRY,
+)
+RECONCILE_SECONDS = Histogram(
+    "tiltyard_operator_reconcile_seconds",
+    "How long a reconcile took.",
+    ["kind"],
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+    registry=REGISTRY,
+)
+QUEUE_DEPTH = Gauge(
+    "tiltyard_operator_queue_depth",
+    "Objects that are due and wait for a worker.",
+    registry=REGISTRY,
+)
+WRITES = Counter(
+    "tiltyard_operator_writes",
+    "Writes sent to the API server.",
+    ["kind", "verb"],
+    registry=REGISTRY,
+)
+DRIFT_REPAIRED = Counter(
+    "tiltyard_operator_drift_repaired",
+    "Owned objects put back after somebody else deleted or changed them.",
+    ["kind"],
+    registry=REGISTRY,
+)
+PIPELINES = Gauge(
+    "tiltyard_operator_pipelines",
+    "Pipelines by phase.",
+    ["phase"],
+    registry=REGISTRY,
+)
+ROUTING_SYNC_SECONDS = Histogram(
+    "tiltyard_operator_routing_sync_seconds",
+    "From a new routing table's write to the moment when every serving pod was seen to run it.",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60),
+    registry=REGISTRY,
+)
