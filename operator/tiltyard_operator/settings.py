@@ -1,0 +1,162 @@
+"""Settings of the operator. The only module that reads the environment."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tiltyard_api.names import MANAGEMENT_PORT
+
+
+class BadSettings(Exception):  # noqa: N818 - what the settings are
+    """Settings that cannot be used; a line for each fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that is decided when the operator is started."""
+
+    engine_image: str
+    engine_pull_policy: str
+    namespaces: tuple[str, ...]
+    """Empty: all of the cluster."""
+
+    resolve_cpus: str
+    resolve_memory: str
+    """Of Jobs that resolve Models; those of a Pipeline take its own."""
+
+    network_policy: bool
+    monitoring_labels: Mapping[str, str]
+    """Of namespaces that may read the management port."""
+
+    pod_monitor: bool
+    pod_proxy: bool
+    """Ask pods by way of the API server."""
+
+    resync: float
+    workers: int
+    port: int
+    pod_name: str
+    pod_namespace: str
+
+    @property
+    def lease_namespace(self) -> str:
+        """Where the Lease lies: a namespace that is watched."""
+        own = not self.namespaces or self.pod_namespace in self.namespaces
+        return self.pod_namespace if own else self.namespaces[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A variable of the environment."""
+
+    field: str
+    default: str | None
+    """None: it must be given."""
+
+    read: Callable[[str], Any]
+
+
+def _text(value: str) -> str:
+    if not value:
+        raise ValueError("is empty")
+    return value
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def read(value: str) -> str:
+        if value not in words:
+            raise ValueError(f"{value!r} is none of {', '.join(words)}")
+        return value
+
+    return read
+
+
+def _switch(value: str) -> bool:
+    return _one_of("true", "false")(value) == "true"
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def read(value: str) -> int:
+        if not value.isdecimal() or not low <= int(value) <= high:
+            raise ValueError(f"{value!r} is no whole number between {low} and {high}")
+        return int(value)
+
+    return read
+
+
+def _quantity(value: str) -> str:
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?(m|[KMGT]i?|k)?", value):
+        raise ValueError(f"{value!r} is no quantity; write it like 0.5, 500m or 1Gi")
+    return value
+
+
+def _names(value: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in value.split(",") if name.strip())
+    for name in names:
+        if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name):
+            raise ValueError(f"{name!r} is no name of a namespace")
+    return names
+
+
+def _labels(value: str) -> Mapping[str, str]:
+    pairs = [pair.strip() for pair in value.split(",") if pair.strip()]
+    for pair in pairs:
+        if not re.fullmatch(r"[\w./-]+=[\w.-]*", pair):
+            raise ValueError(f"{pair!r} is no label; write it like team=observability")
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+VARIABLES: Mapping[str, Variable] = {
+    "TILTYARD_ENGINE_IMAGE": Variable("engine_image", None, _text),
+    "TILTYARD_ENGINE_PULL_POLICY": Variable(
+        "engine_pull_policy", "IfNotPresent", _one_of("Always", "IfNotPresent", "Never")
+    ),
+    "TILTYARD_NAMESPACES": Variable("namespaces", "", _names),
+    "TILTYARD_RESOLVE_CPUS": Variable("resolve_cpus", "1", _quantity),
+    "TILTYARD_RESOLVE_MEMORY": Variable("resolve_memory", "1Gi", _quantity),
+    "TILTYARD_NETWORK_POLICY": Variable("network_policy", "true", _switch),
+    "TILTYARD_MONITORING_LABELS": Variable(
+        "monitoring_labels", "kubernetes.io/metadata.name=monitoring", _labels
+    ),
+    "TILTYARD_POD_MONITOR": Variable("pod_monitor", "true", _switch),
+    "TILTYARD_POD_PROXY": Variable("pod_proxy", "false", _switch),
+    "TILTYARD_RESYNC_SECONDS": Variable("resync", "300", _whole(1, 86_400)),
+    "TILTYARD_WORKERS": Variable("workers", "8", _whole(1, 64)),
+    "TILTYARD_LISTEN": Variable("port", str(MANAGEMENT_PORT), _whole(0, 65_535)),
+    "POD_NAME": Variable("pod_name", None, _text),
+    "POD_NAMESPACE": Variable("pod_namespace", None, _text),
+}
+
+
+SERVICE_LINK = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT\w*|PORT(_\d+_\w+)?)")
+"""What Kubernetes itself sets for a Service that has our name."""
+
+
+def read(environment: Mapping[str, str]) -> Settings:
+    """Read the settings.
+
+    Raises:
+        BadSettings: naming every variable that is missing or wrong.
+
+    """
+    values: dict[str, Any] = {}
+    faults = []
+    for name, variable in VARIABLES.items():
+        text = environment.get(name, variable.default)
+        if text is None:
+            faults.append(f"{name} is not set; see docs/operator.md")
+            continue
+        try:
+            values[variable.field] = variable.read(text)
+        except ValueError as error:
+            faults.append(f"{name}: {error}")
+    faults += [f"{name}: there is no such setting" for name in environment if _stray(name)]
+    if faults:
+        raise BadSettings("\n".join(faults))
+    return Settings(**values)
+
+
+def _stray(name: str) -> bool:
+    ours = name.startswith("TILTYARD_") and not SERVICE_LINK.fullmatch(name)
+    return ours and name not in VARIABLES
