@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from grpc_tools import protoc
 
-from tiltyard_api.crd import crd
+from tiltyard_api.crd import RESOURCES, crd
 
 ROOT = Path(__file__).resolve().parent.parent
 GRPC = "runtime-image/tiltyard_engine/grpc"
@@ -40,9 +40,12 @@ def main() -> int:
 
 def generated() -> dict[str, bytes]:
     """Content of every generated file, by its path in the project."""
-    definition = crd()
+    definitions = map(crd, RESOURCES)
     return {
-        f"crds/{definition['metadata']['name']}.yaml": (HEADER + _yaml(definition)).encode(),
+        **{
+            f"crds/{one['metadata']['name']}.yaml": (HEADER + _yaml(one)).encode()
+            for one in definitions
+        },
         f"{GRPC}/descriptors/services.binpb": _descriptors(),
     }
 

@@ -1,4 +1,4 @@
-"""The CRD of the Pipeline, translated from its pydantic models.
+"""The CRDs, translated from the pydantic models of the resources.
 
 Kubernetes wants *structural* schemas: no references, no null, no word that it does not know. A word
 of JSON schema that this translation does not know is refused, so that none is lost unseen; so is
@@ -9,56 +9,104 @@ so that a later version with another default does not roll what runs. A default 
 and takes its content from the defaults within.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
 
 from tiltyard_api.names import GROUP, VERSION
+from tiltyard_api.v1alpha1.model import Model, ModelStatus
 from tiltyard_api.v1alpha1.pipeline import Pipeline
 from tiltyard_api.v1alpha1.status import PipelineStatus
 
 Schema = dict[str, Any]
 
-_SUBRESOURCES = {
-    "status": {},
-    "scale": {
-        "specReplicasPath": ".spec.deployment.replicas",
-        "statusReplicasPath": ".status.replicas",
-        "labelSelectorPath": ".status.selector",
-    },
-}
 
-_READY = '.status.conditions[?(@.type=="Ready")].status'
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A kind of object: how it is called, what it is made of, what `kubectl get` shows of it."""
 
-_COLUMNS = [
-    {"name": "Phase", "type": "string", "jsonPath": ".status.phase"},
-    {"name": "Ready", "type": "string", "jsonPath": _READY},
-    {"name": "Replicas", "type": "integer", "jsonPath": ".status.readyReplicas"},
-    {"name": "Version", "type": "string", "jsonPath": ".status.version.active"},
-    {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
-]
+    model: type[BaseModel]
+    status: type[BaseModel]
+    plural: str
+    short: str
+    columns: Sequence[Schema]
+    scale: Schema | None = None
+
+
+def _column(name: str, path: str, kind: str = "string", *, wide: bool = False) -> Schema:
+    """Give a column of `kubectl get`; a wide one is shown by `-o wide` alone."""
+    column = {"name": name, "type": kind, "jsonPath": path}
+    return column | {"priority": 1} if wide else column
+
+
+_READY = '.status.conditions[?(@.type=="Ready")]'
+_AGE = _column("Age", ".metadata.creationTimestamp", "date")
+_REASON = _column("Reason", f"{_READY}.reason", wide=True)
+
+RESOURCES = (
+    Resource(
+        model=Model,
+        status=ModelStatus,
+        plural="models",
+        short="tym",
+        columns=[
+            _column("Framework", ".spec.framework"),
+            _column("Digest", ".status.shortDigest"),
+            _column("Size", ".status.size", "integer"),
+            _column("Ready", f"{_READY}.status"),
+            _column("Used by", ".status.users", "integer"),
+            _AGE,
+            _REASON,
+            _column("Version", ".status.version", wide=True),
+        ],
+    ),
+    Resource(
+        model=Pipeline,
+        status=PipelineStatus,
+        plural="pipelines",
+        short="typ",
+        columns=[
+            _column("Phase", ".status.phase"),
+            _column("Ready", f"{_READY}.status"),
+            _column("Replicas", ".status.readyReplicas", "integer"),
+            _column("Synced", ".status.routing.synced"),
+            _column("Version", ".status.version.active"),
+            _AGE,
+            _REASON,
+            _column("Revision", ".status.routing.revision", "integer", wide=True),
+            _column("Endpoint", ".status.endpoint", wide=True),
+        ],
+        scale={
+            "specReplicasPath": ".spec.deployment.replicas",
+            "statusReplicasPath": ".status.replicas",
+            "labelSelectorPath": ".status.selector",
+        },
+    ),
+)
 
 
 class UntranslatableSchemaError(Exception):
     """A model says something that a CRD cannot: change the model or teach the translation."""
 
 
-def crd() -> Schema:
-    """The CustomResourceDefinition of the Pipeline."""
+def crd(resource: Resource) -> Schema:
+    """The CustomResourceDefinition of a kind of object."""
+    kind = resource.model.__name__
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"pipelines.{GROUP}"},
+        "metadata": {"name": f"{resource.plural}.{GROUP}"},
         "spec": {
             "group": GROUP,
             "scope": "Namespaced",
             "names": {
-                "kind": "Pipeline",
-                "listKind": "PipelineList",
-                "plural": "pipelines",
-                "singular": "pipeline",
-                "shortNames": ["typ"],
+                "kind": kind,
+                "listKind": f"{kind}List",
+                "plural": resource.plural,
+                "singular": kind.lower(),
+                "shortNames": [resource.short],
                 "categories": ["tiltyard"],
             },
             "versions": [
@@ -66,29 +114,30 @@ def crd() -> Schema:
                     "name": VERSION,
                     "served": True,
                     "storage": True,
-                    "subresources": _SUBRESOURCES,
-                    "additionalPrinterColumns": _COLUMNS,
-                    "schema": {"openAPIV3Schema": _root()},
+                    "subresources": {"status": {}}
+                    | ({"scale": resource.scale} if resource.scale else {}),
+                    "additionalPrinterColumns": list(resource.columns),
+                    "schema": {"openAPIV3Schema": _root(resource)},
                 }
             ],
         },
     }
 
 
-def _root() -> Schema:
+def _root(resource: Resource) -> Schema:
     """Schema of a whole object.
 
     The envelope is the API server's own: of the metadata a CRD may mention no more than the name,
     which the rules look at.
     """
-    root = structural(Pipeline)
+    root = structural(resource.model)
     envelope: Schema = {
         "apiVersion": {"type": "string"},
         "kind": {"type": "string"},
         "metadata": {"type": "object", "properties": {"name": {"type": "string"}}},
     }
     # `status` from the first moment on: `kubectl wait` then waits instead of failing.
-    status = structural(PipelineStatus) | {"default": {"observedGeneration": -1}}
+    status = structural(resource.status) | {"default": {"observedGeneration": -1}}
     properties = {**envelope, "spec": root["properties"]["spec"], "status": status}
     return {**root, "properties": properties, "required": ["spec"]}
 

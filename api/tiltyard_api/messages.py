@@ -10,8 +10,8 @@ from pydantic_core import ErrorDetails
 from tiltyard_api.base import Contract
 from tiltyard_api.faults import Fault
 from tiltyard_api.quantities import DURATION_PATTERN, QUANTITY_PATTERN
+from tiltyard_api.v1alpha1.metadata import NAMESPACE_PATTERN
 from tiltyard_api.v1alpha1.models import NAME_PATTERN, SHA256_PATTERN, URI_PATTERN
-from tiltyard_api.v1alpha1.pipeline import NAMESPACE_PATTERN, Pipeline
 from tiltyard_api.v1alpha1.steps import HEADER_PATTERN, REFERENCE_PATTERN
 
 PLANNED = {
@@ -20,7 +20,6 @@ PLANNED = {
     "experiment": "remove it",
     "interleave": "use a split",
     "memory": "it belongs to Python models; use deployment.memory",
-    "modelRef": "write framework and source in place",
     "pod": "remove it",
     "records": "remove it",
     "secretName": "use a source that needs no credentials",
@@ -68,14 +67,20 @@ _LENGTHS = {
 }
 
 
-def fault_of(details: ErrorDetails) -> Fault | None:
-    """Translate one error of the validator; None where it only follows from others."""
+def fault_of(details: ErrorDetails, root: type[Contract]) -> Fault | None:
+    """Translate one error of the validator; None where it only follows from others.
+
+    Args:
+        details: the error.
+        root: class of the whole document.
+
+    """
     location = details["loc"]
     if details["type"] == "too_short" and len(details["input"]) >= details["ctx"]["min_length"]:
         return None  # counted without the entries that have faults of their own
     if location[-1:] == ("[key]",):
-        return Fault(_path(location[:-1]), f"as a name, {_message(details)}")
-    return Fault(_path(location), _message(details))
+        return Fault(_path(location[:-1]), f"as a name, {_message(details, root)}")
+    return Fault(_path(location), _message(details, root))
 
 
 def _path(location: tuple[int | str, ...]) -> str:
@@ -83,28 +88,28 @@ def _path(location: tuple[int | str, ...]) -> str:
     return "".join(parts).removeprefix(".") or "(document)"
 
 
-def _message(details: ErrorDetails) -> str:
+def _message(details: ErrorDetails, root: type[Contract]) -> str:
+    tell = {"missing": _missing, "extra_forbidden": _unknown}.get(details["type"])
+    if tell:
+        *parents, name = details["loc"]
+        return tell(_class_at(root, parents), str(name))
     say = _SAYINGS.get(details["type"])
     return say(details) if say else details["msg"].replace("Input should be", "must be")
 
 
-def _missing(details: ErrorDetails) -> str:
-    *parents, name = details["loc"]
-    fields = _class_at(parents).model_fields
+def _missing(parent: type[Contract], name: str) -> str:
+    fields = parent.model_fields
     field = next(field for key, field in fields.items() if (field.alias or key) == name)
     if get_origin(field.annotation) is Literal:
         return f"is required: add {name}: {get_args(field.annotation)[0]}"
     return "is required: add it"
 
 
-def _unknown(details: ErrorDetails) -> str:
+def _unknown(parent: type[Contract], name: str) -> str:
     """Say that a field does not exist, and which one was probably meant."""
-    *parents, last = details["loc"]
-    name = str(last)
     if name in PLANNED:
         return f"{name} is not part of this version: {PLANNED[name]}"
-    fields = _class_at(parents).model_fields
-    known = sorted(field.alias or key for key, field in fields.items())
+    known = sorted(field.alias or key for key, field in parent.model_fields.items())
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
     return f"unknown field: {hint}"
@@ -147,8 +152,6 @@ def _shown(value: object) -> str:
 
 
 _SAYINGS: Mapping[str, Callable[[ErrorDetails], str]] = {
-    "missing": _missing,
-    "extra_forbidden": _unknown,
     "string_pattern_mismatch": _wrong_pattern,
     "enum": _wrong_choice,
     "literal_error": _wrong_choice,
@@ -159,9 +162,9 @@ _SAYINGS: Mapping[str, Callable[[ErrorDetails], str]] = {
 }
 
 
-def _class_at(location: list[int | str]) -> type[Contract]:
+def _class_at(root: type[Contract], location: list[int | str]) -> type[Contract]:
     """Class of the object that a location of the document belongs to."""
-    here: type[Contract] = Pipeline
+    here = root
     for part in location:
         if isinstance(part, str):
             fields = {field.alias or key: field for key, field in here.model_fields.items()}

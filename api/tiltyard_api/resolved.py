@@ -1,19 +1,24 @@
 """What a model's artifact turned out to be once it was fetched and tried."""
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from tiltyard_api.base import Contract
 from tiltyard_api.v1alpha1.models import ModelEntry
 
 
 class GraphTensor(Contract):
-    """An input or output as the graph declares it."""
+    """An input or output as the graph declares it.
 
-    name: str
-    type: str
+    It is told in the 4 KiB of a pod's last words, which bounds it, and kept in a status.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: str = Field(max_length=4096)
+    type: str = Field(max_length=4096)
     """A `TensorType`, or the runtime's own word for what no tensor can hold."""
 
-    shape: tuple[int, ...]
+    shape: tuple[int, ...] = Field(max_length=1024)
     """All dimensions, rows included; -1 where the graph leaves the length open."""
 
 

@@ -18,6 +18,7 @@ from tiltyard_api.routing import RoutingTable, ShadowRouting, SplitRouting, Step
 from tiltyard_api.tensors import TensorSpec
 from tiltyard_api.v1alpha1.pipeline import Pipeline
 from tiltyard_api.v1alpha1.steps import DEFAULT_BUDGET, HashKey, Shadow, Split, Step
+from tiltyard_core.references import entries
 from tiltyard_core.signature import describe, plan_model, signature_faults
 from tiltyard_core.wiring import StepModel, Wiring, same_outputs
 
@@ -26,22 +27,22 @@ def compile_plan(pipeline: Pipeline, resolved: Mapping[str, ResolvedModel]) -> P
     """Compile what an engine loads.
 
     Args:
-        pipeline: a valid manifest.
+        pipeline: a valid manifest, with the Models that it refers to.
         resolved: facts about each of its models, by name.
 
     Raises:
         InvalidManifest: models and steps do not fit; holds every fault.
 
     """
-    entries = pipeline.spec.models
+    described = entries(pipeline)
     faults = [
         fault
-        for index, entry in enumerate(entries)
-        for fault in signature_faults(entry, resolved[entry.name], f"spec.models[{index}]")
+        for path, entry in described
+        for fault in signature_faults(entry, resolved[entry.name], path)
     ]
     if faults:
         raise InvalidManifest(faults)
-    models = {entry.name: (entry, plan_model(entry, resolved[entry.name])) for entry in entries}
+    models = {one.name: (one, plan_model(one, resolved[one.name])) for _, one in described}
     wiring = Wiring()
     steps = []
     for index, step in enumerate(pipeline.spec.steps):

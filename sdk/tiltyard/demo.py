@@ -88,7 +88,7 @@ def find_example() -> Example:
 @contextmanager
 def _example_served() -> Iterator[tuple[Example, Service]]:
     example, store = find_example(), store_folder()
-    compiled = compile_all(read_manifests([example.manifest]), store)
+    compiled = compile_all(read_manifests([example.manifest]).served(), store)
     limits = {"drain-delay": "0s"}  # no load balancer has to learn that we end
     with serving(compiled, _sockets(), store, limits) as service:
         result(f"serving {example.manifest} at {service.url}")

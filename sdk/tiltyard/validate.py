@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tiltyard.failure import Failure
-from tiltyard.manifests import read_manifests, unpinned_sources
+from tiltyard.manifests import read_manifests
 from tiltyard.notices import notice, result
 
 
@@ -23,7 +23,9 @@ def validate(files: Sequence[Path]) -> None:
         count = len(failure.lines)
         faults = "one fault" if count == 1 else f"{count} faults"
         raise Failure(f"not valid: mend {faults} and validate again") from failure
-    for line in unpinned_sources(manifests):
+    for line in (*manifests.unpinned_sources(), *manifests.unknown_references()):
         notice(f"warning: {line}")
-    for manifest in manifests:
+    for manifest in manifests.pipelines:
         result(f"{manifest.place}: Pipeline {manifest.name} is valid")
+    for shared in manifests.models:
+        result(f"{shared.place}: Model {shared.model.metadata.name} is valid")

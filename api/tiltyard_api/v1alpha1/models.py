@@ -1,17 +1,20 @@
 """A model as a manifest describes it: where its bytes come from and what goes in and out."""
 
+import json
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
-from tiltyard_api.base import Contract
+from tiltyard_api.base import Contract, cel
 from tiltyard_api.quantities import Duration
 from tiltyard_api.tensors import TensorType
 
 SHA256_PATTERN = "^[0-9a-f]{64}$"
 URI_PATTERN = r"^file:.+$"
 NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+NAME_LENGTH = 50
+"""Longest name of a Pipeline or Model: every derived name then fits into 63 characters."""
 
 Label = Annotated[str, Field(pattern=NAME_PATTERN, max_length=40)]
 """A DNS label: lower-case letters, digits and '-', starting with a letter."""
@@ -66,12 +69,8 @@ class InputTensor(Tensor):
     """Scalar columns of the records, stacked in this order into one `[rows, k]` tensor."""
 
 
-class ModelEntry(Contract):
-    """A model of a Pipeline."""
-
-    name: Label
-    framework: Framework
-    source: Source
+class ModelConfiguration(Contract):
+    """How a model is run, wherever its description stands."""
 
     inputs: tuple[InputTensor, ...] | None = Field(default=None, min_length=1, max_length=256)
     """Signature of what goes in. Optional for `onnx`: the graph says."""
@@ -87,3 +86,75 @@ class ModelEntry(Contract):
 
     timeout: Duration = "5s"
     """Past it the caller gets 504 and the variant an error."""
+
+
+class ModelSpec(ModelConfiguration):
+    """A model without a name: what a Model object holds."""
+
+    framework: Framework
+    source: Source
+
+
+class ModelEntry(ModelSpec):
+    """A model in full, under the name that its Pipeline gives it."""
+
+    name: Label
+
+
+class ModelRef(Contract):
+    """Names a Model of the same namespace."""
+
+    name: str = Field(pattern=NAME_PATTERN, max_length=NAME_LENGTH)
+
+
+CONFIGURED = {
+    field.alias or name: field.default for name, field in ModelConfiguration.model_fields.items()
+}
+"""Fields that say how a model is run, by the names of the manifest, and their defaults."""
+
+WHERE_CONFIGURED = (
+    "the Model that modelRef names says how it is run:"
+    f" remove {', '.join(CONFIGURED)}, or set them there"
+)
+
+
+def _configured_here() -> str:
+    """CEL: whether any of these fields says more than its default."""
+    return " || ".join(
+        f"has(self.{name})" if default is None else f"self.{name} != {json.dumps(default)}"
+        for name, default in CONFIGURED.items()
+    )
+
+
+class ListedModel(ModelConfiguration):
+    """A model of a Pipeline: described in place, or a Model that is an object of its own."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            (
+                "has(self.modelRef) || has(self.framework) && has(self.source)",
+                "a model needs framework and source, or modelRef: add them",
+            ),
+            (
+                "!has(self.modelRef) || !has(self.framework) && !has(self.source)",
+                "a model is described here or by a Model: keep framework and source, or modelRef",
+            ),
+            (
+                f"!has(self.modelRef) || !({_configured_here()})",
+                WHERE_CONFIGURED,
+            ),
+        )
+    )
+
+    name: Label
+    framework: Framework | None = None
+    source: Source | None = None
+    model_ref: ModelRef | None = None
+    """A Model of the namespace, in place of everything but the name."""
+
+    @property
+    def entry(self) -> ModelEntry | None:
+        """The model in full; None while all that is known is which Model it refers to."""
+        if self.framework is None or self.source is None:
+            return None
+        return ModelEntry(**{name: getattr(self, name) for name in ModelEntry.model_fields})

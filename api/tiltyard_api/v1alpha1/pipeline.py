@@ -6,22 +6,9 @@ from pydantic import ConfigDict, Field
 
 from tiltyard_api.base import BY_NAME, Contract, cel
 from tiltyard_api.quantities import Quantity
-from tiltyard_api.v1alpha1.models import NAME_PATTERN, ModelEntry
+from tiltyard_api.v1alpha1.metadata import Metadata, name_rules
+from tiltyard_api.v1alpha1.models import ListedModel
 from tiltyard_api.v1alpha1.steps import Step
-
-NAMESPACE_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
-NAME_LENGTH = 50
-"""Longest name of a Pipeline: every derived name then fits into 63 characters."""
-
-
-class Metadata(Contract):
-    """What Tiltyard reads of an object's metadata; the rest is Kubernetes' own."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    name: str = Field(pattern=NAME_PATTERN, max_length=NAME_LENGTH)
-    namespace: str = Field(default="default", pattern=NAMESPACE_PATTERN, max_length=63)
-    uid: str | None = Field(default=None, min_length=1, max_length=64)
 
 
 class Deployment(Contract):
@@ -58,7 +45,7 @@ class PipelineSpec(Contract):
         )
     )
 
-    models: tuple[ModelEntry, ...] = Field(min_length=1, max_length=32, json_schema_extra=BY_NAME)
+    models: tuple[ListedModel, ...] = Field(min_length=1, max_length=32, json_schema_extra=BY_NAME)
     """The models that steps name."""
 
     steps: tuple[Step, ...] = Field(min_length=1, max_length=16, json_schema_extra=BY_NAME)
@@ -72,20 +59,7 @@ class PipelineSpec(Contract):
 class Pipeline(Contract):
     """Models in production: an ordered list of steps and how many pods run them."""
 
-    model_config = ConfigDict(
-        json_schema_extra=cel(
-            (
-                f"size(self.metadata.name) <= {NAME_LENGTH}",
-                f"the name of a Pipeline has at most {NAME_LENGTH} characters: shorten it",
-                ".metadata.name",
-            ),
-            (
-                f"self.metadata.name.matches('{NAME_PATTERN}')",
-                "the name of a Pipeline is lower-case letters, digits and '-', a letter first",
-                ".metadata.name",
-            ),
-        ),
-    )
+    model_config = ConfigDict(json_schema_extra=name_rules("Pipeline"))
 
     api_version: Literal["tiltyard.dev/v1alpha1"]
     kind: Literal["Pipeline"]

@@ -1,4 +1,4 @@
-"""What a schema cannot say about a Pipeline, checked on the document as it was written.
+"""What a schema cannot say of Pipelines and Models, checked on the document as it was written.
 
 The rules look at plain data, not at validated objects: so a manifest with a misspelt field still
 hears of its unknown model, and every fault is reported in one go. A value of the wrong type is
@@ -11,16 +11,25 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from tiltyard_api.faults import Fault
+from tiltyard_api.v1alpha1.models import CONFIGURED
 from tiltyard_api.v1alpha1.steps import KINDS
 
 Data = Mapping[str, Any]
 
 
-def broken_rules(document: Data) -> Iterator[Fault]:
-    """Every rule that the document breaks."""
+def of_model(document: Data) -> Iterator[Fault]:
+    """Every rule that a Model breaks."""
+    del document
+    yield from ()
+
+
+def of_pipeline(document: Data) -> Iterator[Fault]:
+    """Every rule that a Pipeline breaks."""
     spec = _mapping(document, "spec")
     models = {name for _, model in _entries(spec, "models") for name in _texts(model, "name")}
     yield from _repeated(spec, "models", "name", "spec")
+    for index, model in _entries(spec, "models"):
+        yield from _described_once(model, f"spec.models[{index}]")
     yield from _repeated(spec, "steps", "name", "spec")
     earlier: set[str] = set()
     for index, step in _entries(spec, "steps"):
@@ -33,6 +42,21 @@ def broken_rules(document: Data) -> Iterator[Fault]:
         if step.get("name") == "request":
             yield Fault(f"{path}.name", "'request' means the request in inputs: rename the step")
         earlier.update(_texts(step, "name"))
+
+
+def _described_once(model: Data, path: str) -> Iterator[Fault]:
+    """A model is described in place, or by a Model that it refers to."""
+    if not _present(model, "modelRef"):
+        for field in ("framework", "source"):
+            if not _present(model, field):
+                yield Fault(f"{path}.{field}", "is required: add it, or name a Model by modelRef")
+        return
+    for field in ("framework", "source"):
+        if _present(model, field):
+            yield Fault(f"{path}.{field}", "stands in the Model that modelRef names: keep one")
+    for field, default in CONFIGURED.items():
+        if _present(model, field) and model[field] != default:
+            yield Fault(f"{path}.{field}", "is said by the Model that modelRef names: set it there")
 
 
 def _one_kind(step: Data, path: str) -> Iterator[Fault]:

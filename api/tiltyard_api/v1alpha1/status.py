@@ -1,4 +1,4 @@
-"""The status of a Pipeline: what the operator tells, and never input.
+"""The status of a Pipeline, and what every status is made of: told by the operator, never input.
 
 Every field is optional, so that an older operator's status stays readable.
 """
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, ConfigDict, Field
 
-from tiltyard_api.base import BY_NAME, Contract
+from tiltyard_api.base import BY_NAME, Contract, SchemaExtra
 from tiltyard_api.v1alpha1.models import Label
 
 Text = Annotated[str, Field(max_length=1024)]
@@ -21,21 +21,40 @@ class Reported(Contract):
 
 
 class Condition(Reported):
-    """One fact about the Pipeline, as Kubernetes' own conditions spell it."""
+    """One fact about the object, as Kubernetes' own conditions spell it."""
 
     type: str = Field(max_length=64)
     status: Literal["True", "False", "Unknown"]
     reason: str = Field(max_length=64)
+    """Why, in one word that stays the same."""
+
     message: str = Field(max_length=4096)
+    """Why, for people: what is wrong and what to do."""
+
     last_transition_time: AwareDatetime
+    """When `status` last became another."""
+
     observed_generation: int | None = None
+    """Generation of the spec that the condition speaks of."""
+
+
+BY_TYPE: SchemaExtra = {
+    "x-kubernetes-list-type": "map",
+    "x-kubernetes-list-map-keys": ["type"],
+}
+
+Conditions = Annotated[tuple[Condition, ...], Field(max_length=16, json_schema_extra=BY_TYPE)]
 
 
 class VersionStatus(Reported):
     """The versions that are wanted and that serve."""
 
     desired: Hash | None = None
+    """Version that the spec makes with the models as they were found."""
+
     active: Hash | None = None
+    """Version that serves."""
+
     hash: Hash | None = None
     """Hash of the plan that is wanted."""
 
@@ -44,7 +63,11 @@ class RoutingStatus(Reported):
     """Which routing table the pods were last seen to run."""
 
     revision: int | None = None
+    """Grows with every change of weights or sampling."""
+
     hash: Hash | None = None
+    """Hash of the table that is wanted."""
+
     synced: str | None = Field(default=None, max_length=16)
     """Pods on this revision of all that serve, as `3/3`."""
 
@@ -52,17 +75,22 @@ class RoutingStatus(Reported):
     """Pods that run another revision."""
 
     observed_at: AwareDatetime | None = None
+    """When the pods were last asked."""
 
 
-class ModelStatus(Reported):
+class ListedModelStatus(Reported):
     """What a model's artifact turned out to be."""
 
     name: Label
     digest: Hash | None = None
+    """SHA-256 of the artifact."""
+
     size: int | None = None
     """Bytes of the artifact."""
 
     version: Hash | None = None
+    """Made of name, digest and configuration: the same everywhere."""
+
     framework: str | None = Field(default=None, max_length=16)
 
 
@@ -77,12 +105,22 @@ class VariantStatus(Reported):
     """Share in force, 0 to 1."""
 
     requests: int | None = None
+    """Requests that it was given."""
+
+    units: int | None = None
+    """Different hash keys among them; the requests, where there is no key."""
+
     error_share: float | None = None
+    """Share of the units that failed."""
+
     p50: float | None = None
     """Median latency in seconds."""
 
     p99: float | None = None
     """Latency in seconds that one request of a hundred exceeds."""
+
+    match_rate: float | None = None
+    """Share of a challenger's answers that agree with the champion's, where they are compared."""
 
 
 class StepStatus(Reported):
@@ -103,14 +141,7 @@ class PipelineStatus(Reported):
         Literal["Pending", "Loading", "Rolling", "Running", "Suspended", "Degraded", "Stalled"]
         | None
     ) = None
-    conditions: tuple[Condition, ...] | None = Field(
-        default=None,
-        max_length=16,
-        json_schema_extra={
-            "x-kubernetes-list-type": "map",
-            "x-kubernetes-list-map-keys": ["type"],
-        },
-    )
+    conditions: Conditions | None = None
     replicas: int | None = None
     """Pods that there are."""
 
@@ -125,7 +156,7 @@ class PipelineStatus(Reported):
     """URL inside the cluster that requests are posted to."""
 
     routing: RoutingStatus | None = None
-    models: tuple[ModelStatus, ...] | None = Field(
+    models: tuple[ListedModelStatus, ...] | None = Field(
         default=None, max_length=32, json_schema_extra=BY_NAME
     )
     steps: tuple[StepStatus, ...] | None = Field(

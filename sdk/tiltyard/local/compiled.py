@@ -73,7 +73,7 @@ def compile_weights(
     compiled = []
     for manifest in manifests:
         old = known[manifest.name]
-        if not _same_models(manifest, old.manifest):
+        if manifest.described() != old.manifest.described():
             return None
         try:
             plan = compile_plan(manifest.pipeline, old.resolved)
@@ -87,29 +87,22 @@ def compile_weights(
     return compiled if any(new.routing(0) != old.routing(0) for new, old in pairs) else None
 
 
-def _same_models(new: Manifest, old: Manifest) -> bool:
-    return new.pipeline.spec.models == old.pipeline.spec.models and new.folder == old.folder
-
-
 def _resolve_all(manifests: Sequence[Manifest], store: Path) -> list[dict[str, ResolvedModel]]:
     """Resolve the models of every Pipeline, by name, with one run of the resolver."""
     places = [
-        (manifest, position, f"spec.models[{index}]", entry)
+        (position, one)
         for position, manifest in enumerate(manifests)
-        for index, entry in enumerate(manifest.pipeline.spec.models)
+        for one in manifest.described()
     ]
-    wanted = [
-        ModelToResolve(folder=str(manifest.folder), entry=entry) for manifest, _, _, entry in places
-    ]
+    wanted = [ModelToResolve(folder=str(one.folder), entry=one.entry) for _, one in places]
     resolved: list[dict[str, ResolvedModel]] = [{} for _ in manifests]
     faults = []
-    for (manifest, position, path, entry), found in zip(
-        places, resolve(wanted, store), strict=True
-    ):
+    for (position, one), found in zip(places, resolve(wanted, store), strict=True):
+        name = one.entry.name
         if found.resolved:
-            resolved[position][entry.name] = found.resolved
+            resolved[position][name] = found.resolved
         else:
-            faults.append(f"{manifest.place}: {path}.source: model {entry.name!r}: {found.fault}")
+            faults.append(f"{one.place}.source: model {name!r}: {found.fault}")
     if faults:
         raise Failure(*faults)
     return resolved

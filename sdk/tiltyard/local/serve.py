@@ -49,7 +49,7 @@ def serve(files: Sequence[Path], options: Options, *, watch: bool) -> None:
 
 def _serve(files: Sequence[Path], options: Options, watched: FileWatch) -> None:
     store = store_folder()
-    compiled = compile_all(served(read_manifests(files)), store)
+    compiled = compile_all(served(read_manifests(files).served()), store)
     sockets = open_sockets(
         options.host, options.port, options.management_port, options.workers, options.grpc_port
     )

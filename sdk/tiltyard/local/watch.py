@@ -43,7 +43,7 @@ class FileWatch:
 def follow(service: Service, files: Sequence[Path], store: Path) -> None:
     """Put in force what the files say now, or say why not and leave everything as it is."""
     try:
-        _follow(service, served(read_manifests(files)), store)
+        _follow(service, served(read_manifests(files).served()), store)
     except Failure as failure:
         for line in failure.lines:
             notice(line)

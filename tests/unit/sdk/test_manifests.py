@@ -8,7 +8,7 @@ import yaml
 
 from makers import PRICES
 from tiltyard.failure import Failure
-from tiltyard.manifests import read_manifests, unpinned_sources
+from tiltyard.manifests import read_manifests
 
 CASES: list[dict[str, Any]] = yaml.safe_load(
     Path(__file__).with_name("files.yaml").read_text(encoding="utf-8")
@@ -49,8 +49,8 @@ def test_aliases_may_be_used_but_not_to_explode() -> None:
     kind = PRICES.replace("file:a.onnx}}", "&source file:a.onnx}}").replace(
         "file:b.onnx", "*source"
     )
-    (manifest,) = read_manifests([written(kind)])
-    assert manifest.pipeline.spec.models[1].source.uri == "file:a.onnx"
+    (manifest,) = read_manifests([written(kind)]).pipelines
+    assert manifest.described()[1].entry.source.uri == "file:a.onnx"
     bomb = "a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
         f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 30)
     )
@@ -59,7 +59,7 @@ def test_aliases_may_be_used_but_not_to_explode() -> None:
 
 
 def test_all_faults_of_all_files_come_at_once() -> None:
-    several = written("kind: Model\n---\nkind: Pod\n", "several.yaml")
+    several = written("kind: Moon\n---\nkind: Pod\n", "several.yaml")
     assert [line.partition(": ")[0] for line in faults_of(several, Path("none.yaml"))] == [
         "several.yaml (document 1)",
         "several.yaml (document 2)",
@@ -74,7 +74,7 @@ def test_a_folder_is_no_file() -> None:
 def test_pipelines_of_several_files_keep_their_folders() -> None:
     one = written(PRICES, "one/p.yaml")
     two = written(PRICES.replace("name: prices", "name: other"), "two/p.yaml")
-    manifests = read_manifests([one, two])
+    manifests = read_manifests([one, two]).served()
     assert [(one.name, one.folder.name, one.place) for one in manifests] == [
         ("prices", "one", "one/p.yaml"),
         ("other", "two", "two/p.yaml"),
@@ -89,7 +89,7 @@ def test_one_name_in_two_namespaces_is_still_one_name() -> None:
 
 def test_sources_without_a_digest_are_warned_of() -> None:
     pinned = PRICES.replace("uri: file:b.onnx", f"uri: file:b.onnx, sha256: {'a' * 64}")
-    lines = list(unpinned_sources(read_manifests([written(pinned)])))
+    lines = list(read_manifests([written(pinned)]).unpinned_sources())
     assert [line.split(": ")[1] for line in lines] == [
         "spec.models[0].source",
         "spec.models[2].source",
