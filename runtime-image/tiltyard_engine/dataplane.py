@@ -15,7 +15,7 @@ from tiltyard_engine.call import Call
 from tiltyard_engine.columns import ragged
 from tiltyard_engine.errors import Refusal
 from tiltyard_engine.metrics import variants_of
-from tiltyard_engine.sessions import Session
+from tiltyard_engine.model import Model
 from tiltyard_engine.steps import Lanes, build
 from tiltyard_engine.steps.base import Context
 
@@ -38,13 +38,16 @@ class Dataplane:
     """A loaded Pipeline."""
 
     def __init__(
-        self, plan: Plan, table: RoutingTable, sessions: Mapping[str, Session], lanes: Lanes
+        self, plan: Plan, table: RoutingTable, sessions: Mapping[str, Model], lanes: Lanes
     ) -> None:
         self.plan = plan
         self.routing = table
         self.steps = [build(step, sessions, lanes) for step in plan.steps]
-        self.waits = any(isinstance(step, PlanShadow) and step.respond for step in plan.steps)
-        """Whether calls wait for challengers, and so never run in the event loop."""
+        answering = {n for step in plan.steps for n in variants_of(step)[: _answering(step)]}
+        self.waits = any(sessions[name].waits for name in answering) or any(
+            isinstance(step, PlanShadow) and step.respond for step in plan.steps
+        )
+        """Whether calls wait for another process or for challengers: never in the event loop."""
         self._costs = [
             [sessions[name].cost for name in variants_of(step)[: _answering(step)]]
             for step in plan.steps

@@ -1,6 +1,5 @@
 """Runs a model for several calls at once, stacked where that changes no bit of an answer."""
 
-import time
 from collections.abc import Sequence
 
 import msgspec
@@ -11,7 +10,7 @@ from tiltyard_api.reasons import Reason
 from tiltyard_api.v1alpha1.models import Batch
 from tiltyard_engine.columns import DTYPES, Array, Column, Columns, ragged, row_of, stack
 from tiltyard_engine.errors import Refusal
-from tiltyard_engine.sessions import ModelError, ModelTimeoutError, Session
+from tiltyard_engine.model import Model, ModelDownError, ModelError, ModelTimeoutError
 
 
 class Ran(msgspec.Struct):
@@ -32,7 +31,7 @@ class Job(msgspec.Struct):
     rows: int
 
 
-def execute(session: Session, jobs: Sequence[Job], timeout: float | None) -> list[Outcome]:
+def execute(session: Model, jobs: Sequence[Job], timeout: float | None) -> list[Outcome]:
     """Run a model.
 
     Args:
@@ -64,7 +63,7 @@ def _stackable(jobs: Sequence[Job]) -> bool:
     return True
 
 
-def _stacked(session: Session, jobs: Sequence[Job], timeout: float | None) -> list[Outcome] | None:
+def _stacked(session: Model, jobs: Sequence[Job], timeout: float | None) -> list[Outcome] | None:
     """One call for all jobs; None where it failed, so that only the culprit is refused."""
     inputs: list[Array] = [
         np.concatenate([job.inputs[tensor.name] for job in jobs]) for tensor in session.model.inputs
@@ -88,7 +87,7 @@ def _stacked(session: Session, jobs: Sequence[Job], timeout: float | None) -> li
     return results
 
 
-def _alone(session: Session, job: Job, timeout: float | None) -> Outcome:
+def _alone(session: Model, job: Job, timeout: float | None) -> Outcome:
     """Run one job; what goes wrong becomes the caller's answer."""
     model = session.model
     try:
@@ -103,6 +102,8 @@ def _alone(session: Session, job: Job, timeout: float | None) -> Outcome:
         return refusal
     except ModelTimeoutError as error:
         return Refusal(Reason.MODEL_TIMEOUT, f"model {model.name!r} {error}: try a smaller batch")
+    except ModelDownError as error:
+        return Refusal(Reason.NOT_READY, f"model {model.name!r} {error}")
     except ModelError as error:
         return Refusal(Reason.MODEL_FAILED, f"model {model.name!r} failed: {error}")
     return _ran({t.name: a for t, a in zip(model.outputs, outputs, strict=True)})
@@ -116,27 +117,25 @@ def _check_rows(model: PlanModel, outputs: Sequence[Array], rows: int) -> None:
             raise Refusal(Reason.MODEL_FAILED, f"model {model.name!r} {message}: set batch: single")
 
 
-def _row_by_row(session: Session, job: Job, timeout: float | None) -> Columns:
+def _row_by_row(session: Model, job: Job, timeout: float | None) -> Columns:
     """One call a row. For `single` the whole output is the row's value."""
     model = session.model
-    results: list[list[Array]] = []
-    deadline = None if timeout is None else time.monotonic() + timeout
-    for row in range(job.rows):
-        left = None if deadline is None else deadline - time.monotonic()
-        if left is not None and left <= 0:
-            raise ModelTimeoutError(f"took longer than {timeout:g} s")
-        one = [row_of(job.inputs[tensor.name], row) for tensor in model.inputs]
-        feeds = one if model.row_dimension else [array[0, ...] for array in one]
-        outputs = session.run(feeds, timeout=left)
-        if model.batch is Batch.SINGLE:
-            results.append(outputs)
-        else:
+    results = session.run_each(
+        (_row_feeds(model, job, row) for row in range(job.rows)), timeout=timeout
+    )
+    if model.batch is not Batch.SINGLE:
+        for outputs in results:
             _check_rows(model, outputs, 1)
-            results.append([array[0, ...] for array in outputs])
+        results = [[array[0, ...] for array in outputs] for outputs in results]
     return {
         tensor.name: stack([np.asarray(value, DTYPES[tensor.type]) for value in values])
         for tensor, values in zip(model.outputs, zip(*results, strict=True), strict=True)
     }
+
+
+def _row_feeds(model: PlanModel, job: Job, row: int) -> list[Array]:
+    one = [row_of(job.inputs[tensor.name], row) for tensor in model.inputs]
+    return one if model.row_dimension else [array[0, ...] for array in one]
 
 
 def _ran(outputs: Columns) -> Ran:

@@ -17,7 +17,7 @@ from tiltyard_engine.call import Mirror
 from tiltyard_engine.columns import Columns
 from tiltyard_engine.errors import Refusal
 from tiltyard_engine.execute import Job, Ran, execute
-from tiltyard_engine.sessions import Session
+from tiltyard_engine.model import Model
 
 QUEUE_BYTES = 32 << 20
 """Most bytes of inputs that wait."""
@@ -76,7 +76,7 @@ class Lane:
     """Runs one challenger off the path of the answers."""
 
     def __init__(
-        self, session: Session, timeout: float, events: LaneEvents, *, nice: int = LOWEST_PRIORITY
+        self, session: Model, timeout: float, events: LaneEvents, *, nice: int = LOWEST_PRIORITY
     ) -> None:
         self._session = session
         self._timeout = timeout

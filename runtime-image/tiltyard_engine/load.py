@@ -10,8 +10,9 @@ from tiltyard_api.base import Contract
 from tiltyard_api.plan import Plan, PlanModel
 from tiltyard_api.routing import RoutingTable
 from tiltyard_core.tables import misfit
+from tiltyard_engine.model import ModelError
 from tiltyard_engine.pipeline import Loaded
-from tiltyard_engine.sessions import ModelError, Session
+from tiltyard_engine.sessions import Session
 from tiltyard_engine.settings import Settings
 
 AnyContract = TypeVar("AnyContract", bound=Contract)

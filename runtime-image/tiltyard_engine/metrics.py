@@ -13,7 +13,9 @@ PROTOCOLS = ("records", "v2", "sagemaker", "grpc")
 NO_PIPELINE = ""
 """Label of what was refused before a Pipeline was known."""
 
-MODEL_REASONS = (Reason.MODEL_FAILED, Reason.MODEL_TIMEOUT)
+MODEL_REASONS = (Reason.MODEL_FAILED, Reason.MODEL_TIMEOUT, Reason.NOT_READY)
+"""Why a model gave nothing; the last where its processes keep dying and none is asked."""
+
 DROPPED = ("full", "late", "shutdown")
 """A queue had no place; the wait was longer than the budget or the timeout; the engine ended."""
 

@@ -11,8 +11,8 @@ from tiltyard_engine.counters import Block
 from tiltyard_engine.dataplane import Dataplane, RoutingRefused
 from tiltyard_engine.lane import LOWEST_PRIORITY, Lane, Work
 from tiltyard_engine.metrics import READY
+from tiltyard_engine.model import Model
 from tiltyard_engine.record import Recorder, weight_parts
-from tiltyard_engine.sessions import Session
 from tiltyard_engine.steps.shadow import comparer
 
 LANE_SECONDS = 1.0
@@ -25,7 +25,7 @@ class Loaded:
 
     plan: Plan
     table: RoutingTable
-    sessions: Mapping[str, Session]
+    sessions: Mapping[str, Model]
 
 
 class ServedPipeline:

@@ -16,8 +16,9 @@ from tiltyard_api.resolved import (
 )
 from tiltyard_api.v1alpha1.models import Source
 from tiltyard_engine.artifacts import ArtifactError, fetch
+from tiltyard_engine.model import ModelError
 from tiltyard_engine.onnxfile import NotOnnx, look_into
-from tiltyard_engine.sessions import ModelError, signature
+from tiltyard_engine.sessions import signature
 
 
 def resolve(source: Source, folder: Path, store: Path) -> ResolvedModel:

@@ -6,19 +6,18 @@ calls. Under some 200 microseconds a call is cheaper inline than handed to a thr
 
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnxruntime
 
-from tiltyard_api.plan import PlanModel, PlanTensor
+from tiltyard_api.plan import PlanModel
 from tiltyard_api.resolved import GraphTensor
 from tiltyard_api.tensors import ANY_LENGTH, TensorType
 from tiltyard_api.v1alpha1.models import Batch
-from tiltyard_engine.columns import DTYPES, Array
+from tiltyard_engine.columns import Array
+from tiltyard_engine.model import DEAR, Cost, ModelError, ModelTimeoutError, made_up
 from tiltyard_engine.onnxfile import look_into
 
 NEVER_INLINE = frozenset({"Loop", "Scan", "If"})
@@ -39,10 +38,6 @@ QUICK_SECONDS = 0.1
 PROBE_TIMEOUT = 2.0
 """Seconds that one made-up call may take before the model counts as dear."""
 
-FAR_OUT = 1e3
-"""One made-up row lies this many standard deviations out, so that a quantised graph shows that
-the rows of a batch share a scale."""
-
 _TYPES = {
     "tensor(float16)": TensorType.FLOAT16,
     "tensor(float)": TensorType.FLOAT32,
@@ -53,14 +48,6 @@ _TYPES = {
     f"tensor({name})": TensorType(name)
     for name in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 }
-
-
-class ModelError(Exception):
-    """A model could not run on what it was given."""
-
-
-class ModelTimeoutError(ModelError):
-    """A call took longer than the model's timeout and was ended."""
 
 
 class Watchdog:
@@ -96,24 +83,10 @@ class Watchdog:
                 self._wake.wait(None if nearest is None else max(nearest - now, 0.001))
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What one call costs, from two measured batches: seconds = fixed + rows * per_row."""
-
-    fixed: float
-    per_row: float
-
-    def of(self, rows: int) -> float:
-        """Seconds that a call with this many rows takes."""
-        return self.fixed + rows * self.per_row
-
-
-DEAR = Cost(fixed=1.0, per_row=0.0)
-"""Cost of a model that must not run in the event loop, whatever it was measured at."""
-
-
 class Session:
-    """A loaded model: arrays in, arrays out, in the order of the plan's inputs and outputs."""
+    """A loaded graph: arrays in, arrays out, in the order of the plan's inputs and outputs."""
+
+    waits = False
 
     def __init__(self, model: PlanModel, path: Path) -> None:
         self.model = model
@@ -146,6 +119,23 @@ class Session:
             raise
         except Exception as error:  # onnxruntime raises a class of its own for every failure
             raise ModelError(_first_line(error)) from error
+
+    def run_each(
+        self, calls: Iterable[Sequence[Array]], *, timeout: float | None = None
+    ) -> list[list[Array]]:
+        """Run calls one after the other, with a timeout for all of them."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        results = []
+        for inputs in calls:
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                raise ModelTimeoutError(f"took longer than {timeout:g} s")
+            results.append(self.run(inputs, timeout=left))
+        return results
+
+    def why_down(self) -> str | None:
+        """Nothing: a graph that was loaded runs."""
+        return None
 
     def _watched(self, feeds: dict[str, Array], timeout: float) -> list[Array]:
         options = onnxruntime.RunOptions()
@@ -225,26 +215,6 @@ def signature(path: Path) -> tuple[tuple[GraphTensor, ...], tuple[GraphTensor, .
     """
     session = _opened(path, threads=1)
     return _tensors(session.get_inputs()), _tensors(session.get_outputs())
-
-
-def made_up(model: PlanModel, rows: int) -> list[Array]:
-    """Inputs that were made up: seeded noise, the second row far out, free lengths 1."""
-    random = np.random.default_rng(rows)
-    return [_made_up(tensor, rows, model, random) for tensor in model.inputs]
-
-
-def _made_up(tensor: PlanTensor, rows: int, model: PlanModel, random: np.random.Generator) -> Array:
-    lengths = [1 if length == ANY_LENGTH else length for length in tensor.shape]
-    shape = [rows, *lengths] if model.row_dimension else lengths
-    kind = DTYPES[tensor.type].kind
-    if kind == "O":
-        return np.full(shape, "a", dtype=object)
-    if kind != "f":
-        return np.asarray(random.integers(0, 2, shape)).astype(DTYPES[tensor.type])
-    noise = random.standard_normal(shape)
-    if model.row_dimension and rows > 1:
-        noise[1] *= FAR_OUT
-    return noise.astype(DTYPES[tensor.type])
 
 
 def _opened(path: Path, threads: int) -> Any:  # noqa: ANN401 - onnxruntime is untyped

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from tiltyard_api.plan import PlanModelStep, PlanShadow, PlanSplit, PlanStep
 from tiltyard_engine.lane import Lane
-from tiltyard_engine.sessions import Session
+from tiltyard_engine.model import Model
 from tiltyard_engine.steps.base import ModelRunner, Step
 from tiltyard_engine.steps.model import ModelStep
 from tiltyard_engine.steps.shadow import ShadowStep
@@ -14,7 +14,7 @@ Lanes = Callable[[PlanShadow], Mapping[str, Lane]]
 """Makes the lanes of a shadow's challengers."""
 
 
-def build(step: PlanStep, sessions: Mapping[str, Session], lanes: Lanes) -> Step:
+def build(step: PlanStep, sessions: Mapping[str, Model], lanes: Lanes) -> Step:
     """Make a step that runs."""
     match step:
         case PlanModelStep():
@@ -29,6 +29,6 @@ def build(step: PlanStep, sessions: Mapping[str, Session], lanes: Lanes) -> Step
 
 
 def _runners(
-    step: PlanStep, names: tuple[str, ...], sessions: Mapping[str, Session]
+    step: PlanStep, names: tuple[str, ...], sessions: Mapping[str, Model]
 ) -> dict[str, ModelRunner]:
     return {name: ModelRunner.in_step(step, sessions[name]) for name in names}

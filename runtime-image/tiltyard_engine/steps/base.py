@@ -10,7 +10,7 @@ from tiltyard_engine.call import Call, Run
 from tiltyard_engine.columns import Columns
 from tiltyard_engine.errors import Refusal
 from tiltyard_engine.execute import Job, Ran, execute
-from tiltyard_engine.sessions import Session
+from tiltyard_engine.model import Model
 
 Sources = Mapping[str, tuple[str | None, str]]
 """Where inputs come from, by name: (step or None for the request, name there)."""
@@ -46,11 +46,11 @@ class Step(Protocol):
 class ModelRunner:
     """A model in its place in a step: knows where its inputs come from."""
 
-    session: Session
+    session: Model
     sources: Sources
 
     @classmethod
-    def in_step(cls, step: PlanStep, session: Session) -> "ModelRunner":
+    def in_step(cls, step: PlanStep, session: Model) -> "ModelRunner":
         """Bind a model to the inputs of a step."""
         sources = {source.input: (source.step, source.key) for source in step.inputs}
         return cls(session, {t.name: sources[t.name] for t in session.model.inputs})
