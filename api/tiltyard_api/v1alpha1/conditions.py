@@ -1,0 +1,198 @@
+"""What statuses and events say in one word. The words are part of the interface: they never change.
+
+docs/conditions.md says of each when it is told and what to do.
+"""
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from enum import StrEnum
+from types import MappingProxyType
+
+
+class ConditionType(StrEnum):
+    """Questions that a status answers."""
+
+    ACCEPTED = "Accepted"
+    """Is the spec valid, and is there everything that it refers to?"""
+
+    MODELS_LOADED = "ModelsLoaded"
+    """Have all models been found, tried and put into a plan?"""
+
+    AVAILABLE = "Available"
+    """Does something serve, whatever its plan?"""
+
+    ROUTING_SYNCED = "RoutingSynced"
+    """Does every pod that serves run the weights that are wanted?"""
+
+    STALLED = "Stalled"
+    """Is there something that only people can mend? True or absent."""
+
+    RECONCILING = "Reconciling"
+    """Is the operator still at work? True or absent."""
+
+    READY = "Ready"
+    """Do all pods serve what this generation of the spec says?"""
+
+
+class ConditionReason(StrEnum):
+    """Why a condition is as it is."""
+
+    # Nothing is wrong.
+    VALID = "Valid"
+    RESOLVED = "Resolved"
+    SERVING = "Serving"
+    SYNCED = "Synced"
+
+    # On the way.
+    RESOLVING = "Resolving"
+    LOADING = "Loading"
+    ROLLING = "Rolling"
+    SCALING = "Scaling"
+    SYNCING = "Syncing"
+    QUEUED = "Queued"
+    RETRYING = "Retrying"
+
+    # Wanted so.
+    SUSPENDED = "Suspended"
+    SCALED_TO_ZERO = "ScaledToZero"
+
+    # The spec.
+    INVALID = "Invalid"
+    MODEL_NOT_FOUND = "ModelNotFound"
+    MODEL_NOT_READY = "ModelNotReady"
+    STEPS_DO_NOT_FIT = "StepsDoNotFit"
+
+    # An artifact.
+    SOURCE_NOT_FOUND = "SourceNotFound"
+    SOURCE_UNAVAILABLE = "SourceUnavailable"
+    ACCESS_DENIED = "AccessDenied"
+    DIGEST_MISMATCH = "DigestMismatch"
+    TOO_LARGE = "TooLarge"
+    NOT_A_MODEL = "NotAModel"
+    LOAD_FAILED = "LoadFailed"
+    SIGNATURE_MISMATCH = "SignatureMismatch"
+    SIGNATURE_TOO_LARGE = "SignatureTooLarge"
+    REQUIREMENTS_NOT_LOCKED = "RequirementsNotLocked"
+    RESOLVE_FAILED = "ResolveFailed"
+    ARTIFACT_CHANGED = "ArtifactChanged"
+
+    # The cluster.
+    NAME_TAKEN = "NameTaken"
+    APPLY_REFUSED = "ApplyRefused"
+    NO_POD_SERVES = "NoPodServes"
+    PODS_FAILING = "PodsFailing"
+    PODS_UNSCHEDULABLE = "PodsUnschedulable"
+    POD_SILENT = "PodSilent"
+    ROLLOUT_STUCK = "RolloutStuck"
+
+
+ARTIFACT_FAULTS: AbstractSet[ConditionReason] = frozenset(
+    {
+        ConditionReason.SOURCE_NOT_FOUND,
+        ConditionReason.SOURCE_UNAVAILABLE,
+        ConditionReason.ACCESS_DENIED,
+        ConditionReason.DIGEST_MISMATCH,
+        ConditionReason.TOO_LARGE,
+        ConditionReason.NOT_A_MODEL,
+        ConditionReason.LOAD_FAILED,
+        ConditionReason.SIGNATURE_MISMATCH,
+        ConditionReason.SIGNATURE_TOO_LARGE,
+        ConditionReason.REQUIREMENTS_NOT_LOCKED,
+        ConditionReason.RESOLVE_FAILED,
+        ConditionReason.ARTIFACT_CHANGED,
+    }
+)
+"""What can be wrong with an artifact."""
+
+SPEC_FAULTS: AbstractSet[ConditionReason] = frozenset(
+    {
+        ConditionReason.INVALID,
+        ConditionReason.MODEL_NOT_FOUND,
+        ConditionReason.MODEL_NOT_READY,
+        ConditionReason.STEPS_DO_NOT_FIT,
+    }
+)
+"""What can be wrong with a spec and what it refers to."""
+
+CLUSTER_FAULTS: AbstractSet[ConditionReason] = frozenset(
+    {
+        ConditionReason.NAME_TAKEN,
+        ConditionReason.APPLY_REFUSED,
+        ConditionReason.PODS_FAILING,
+        ConditionReason.PODS_UNSCHEDULABLE,
+        ConditionReason.ROLLOUT_STUCK,
+    }
+)
+"""What the cluster can have against what was asked for."""
+
+_NO_PODS = frozenset({ConditionReason.SUSPENDED, ConditionReason.SCALED_TO_ZERO})
+
+_UNDER_WAY = frozenset(
+    {
+        ConditionReason.RESOLVING,
+        ConditionReason.LOADING,
+        ConditionReason.ROLLING,
+        ConditionReason.SCALING,
+        ConditionReason.SYNCING,
+        ConditionReason.QUEUED,
+        ConditionReason.RETRYING,
+    }
+)
+
+REASONS: Mapping[ConditionType, AbstractSet[ConditionReason]] = MappingProxyType(
+    {
+        ConditionType.ACCEPTED: SPEC_FAULTS | {ConditionReason.VALID},
+        ConditionType.MODELS_LOADED: ARTIFACT_FAULTS
+        | SPEC_FAULTS
+        | {ConditionReason.RESOLVED, ConditionReason.RESOLVING, ConditionReason.RETRYING},
+        ConditionType.AVAILABLE: _NO_PODS
+        | {ConditionReason.SERVING, ConditionReason.NO_POD_SERVES},
+        ConditionType.ROUTING_SYNCED: _NO_PODS
+        | {
+            ConditionReason.SYNCED,
+            ConditionReason.SYNCING,
+            ConditionReason.NO_POD_SERVES,
+            ConditionReason.POD_SILENT,
+        },
+        ConditionType.STALLED: ARTIFACT_FAULTS | SPEC_FAULTS | CLUSTER_FAULTS,
+        ConditionType.RECONCILING: _UNDER_WAY | {ConditionReason.MODEL_NOT_READY},
+        ConditionType.READY: frozenset(ConditionReason)
+        - {ConditionReason.VALID, ConditionReason.SYNCED},
+    }
+)
+"""The words that each condition may give."""
+
+
+class EventReason(StrEnum):
+    """What `kubectl describe` lists under Events: one a change, none while nothing changes."""
+
+    RESOLVED = "Resolved"
+    """Normal: an artifact was found and tried; names digest and size."""
+
+    ROLLING_OUT = "RollingOut"
+    """Normal: pods are replaced, since there is a new plan or pod template."""
+
+    ROLLED_OUT = "RolledOut"
+    """Normal: every pod serves what is wanted."""
+
+    ROUTING_CHANGED = "RoutingChanged"
+    """Normal: another routing table was written; names its revision."""
+
+    SUSPENDED = "Suspended"
+    """Normal: the pods were taken away, as `suspend` asks."""
+
+    RESUMED = "Resumed"
+    """Normal: `suspend` was taken back."""
+
+    DRIFT_REPAIRED = "DriftRepaired"
+    """Normal: an object of ours was deleted or changed by others and is again as it should be."""
+
+    STALLED = "Stalled"
+    """Warning: people must mend something; the message begins with the condition's reason."""
+
+    UNAVAILABLE = "Unavailable"
+    """Warning: no pod serves any more."""
+
+
+WARNINGS: AbstractSet[EventReason] = frozenset({EventReason.STALLED, EventReason.UNAVAILABLE})
+"""Events of the type Warning; all others are Normal."""
