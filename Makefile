@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run-env dev-env demo test test-full check format generate bench lock clean
+.PHONY: help run-env dev-env demo test test-full cluster cluster-programs check format generate bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,11 +30,18 @@ dev-env: $(VENV)/.dev ## set up .venv for working on the project
 demo: run-env ## serve the bike-demand example and send real traffic through its split
 	$(BIN)/tiltyard demo
 
-test: dev-env ## run the tests (everything but what is marked full)
+test: dev-env cluster-programs ## run the tests (everything but what is marked full)
 	$(BIN)/pytest -n 2 -m "not full"
 
-test-full: dev-env ## run every test, the long ones too
+test-full: dev-env cluster-programs ## run every test, the long ones too
 	$(BIN)/pytest -n 2
+
+cluster: dev-env ## run a Kubernetes control plane on this machine, with the CRDs, until Ctrl-C
+	@PYTHONPATH=tools $(BIN)/python -m cluster up
+
+# Where the programs cannot be built, the tests that need them are skipped; under CI that is a failure.
+cluster-programs: dev-env ## build the programs of the control plane (minutes, once)
+	@PYTHONPATH=tools $(BIN)/python -m cluster programs || [ "$$CI" != true ]
 
 check: dev-env ## format, lint, import contracts, types, generated files
 	$(BIN)/ruff format --check .

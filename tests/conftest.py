@@ -5,9 +5,20 @@ import os
 import pytest
 from hypothesis import settings
 
+from cluster.shared import SUMMARY
+
 settings.register_profile("dev", deadline=None, max_examples=60)
 settings.register_profile("ci", deadline=None, max_examples=200, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say which control plane the tests used; only this process still writes to the terminal."""
+    summary = config._tmp_path_factory.getbasetemp() / "control-plane" / SUMMARY
+    if summary.exists():
+        terminalreporter.write_line(summary.read_text().strip())
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,0 +1,62 @@
+"""A real control plane, shared by all test processes of a run."""
+
+import os
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from cluster.api import Api
+from cluster.binaries import Binaries, MissingError, find
+from cluster.plane import ControlPlane
+from cluster.shared import shared
+from kubectl import Kubectl
+
+
+@pytest.fixture(scope="session")
+def binaries() -> Binaries:
+    """Programs of the control plane; without them skip, but fail where CI promises to have them."""
+    try:
+        return find()
+    except MissingError as missing:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(missing))
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def control_plane(
+    binaries: Binaries,  # noqa: ARG001 - skips, or fails, where they are missing
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[ControlPlane]:
+    """A control plane with our CRDs. It is not to be broken: others use it at the same time."""
+    run = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        run = run.parent
+    with shared(run / "control-plane") as plane:
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def api(control_plane: ControlPlane) -> Iterator[Api]:
+    """A client with an administrator's rights."""
+    api = control_plane.api()
+    yield api
+    api.close()
+
+
+@pytest.fixture
+def namespace(api: Api) -> Iterator[str]:
+    """A namespace of the test's own."""
+    name = f"test-{secrets.token_hex(4)}"
+    about = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    api.call("POST", "/api/v1/namespaces", about)
+    yield name
+    if api.get(f"/api/v1/namespaces/{name}"):
+        api.call("DELETE", f"/api/v1/namespaces/{name}")
+
+
+@pytest.fixture
+def kubectl(control_plane: ControlPlane, namespace: str) -> Kubectl:
+    """Run kubectl as an administrator in the test's namespace."""
+    return Kubectl(control_plane.kubectl, control_plane.kubeconfig, namespace)
