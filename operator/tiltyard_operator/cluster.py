@@ -39,6 +39,9 @@ READ_PAUSES = (0.2, 0.8)
 """Seconds between the attempts of a read. A write is never sent twice: its first sending may
 have worked, and only the next reconcile, which reads first, can tell."""
 
+LONGEST_ANSWER = 1 << 28
+"""Bytes: a list of 20,000 large Pipelines."""
+
 KNOWN_FOR = 60.0
 """Seconds that we remember whether the cluster has a kind."""
 
@@ -280,20 +283,21 @@ class Cluster:
             url = f"{client.configuration.host}{call.path}?{urlencode(call.query)}"
             bounds = (self._bounds.connect, self._bounds.silence)
             raw = client.call_api(call.method, url, headers, call.body, None, bounds).response
-            body = read_all(raw, deadline)
+            body = read_all(raw, deadline, LONGEST_ANSWER)
         except (urllib3.exceptions.HTTPError, ApiException, ConfigException, OSError) as error:
             raise Unavailable(f"{call}: {type(error).__name__}: {error}") from error
         return Answer(raw.status, body, raw.headers.get("Retry-After"))
 
 
-def read_all(raw: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
-    """Read an answer to its end, or give up at the deadline."""
+def read_all(raw: urllib3.BaseHTTPResponse, deadline: float, most: int) -> bytes:
+    """Read an answer to its end; give up at the deadline, and where there are too many bytes."""
     pieces = []
     while piece := raw.read1(1 << 16):
         pieces.append(piece)
-        if time.monotonic() > deadline:
+        most -= len(piece)
+        if time.monotonic() > deadline or most < 0:
             raw.close()
-            raise TimeoutError("the answer did not end in time")
+            raise TimeoutError("the answer did not end in time, or is too long")
     raw.release_conn()
     return b"".join(pieces)
 

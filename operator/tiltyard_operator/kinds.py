@@ -87,6 +87,22 @@ KINDS: Mapping[tuple[str, str], Kind] = {
     )
 }
 
+OWNED = (
+    DEPLOYMENT,
+    REVISION,
+    POD,
+    SERVICE,
+    CONFIG_MAP,
+    SERVICE_ACCOUNT,
+    JOB,
+    ROLE,
+    ROLE_BINDING,
+    AUTOSCALER,
+    DISRUPTION_BUDGET,
+    NETWORK_POLICY,
+)
+"""What every cluster has of the kinds that belong to Pipelines and Models."""
+
 
 def kind_of(obj: Object) -> Kind:
     """Kind of an object."""

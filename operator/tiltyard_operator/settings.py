@@ -1,5 +1,6 @@
 """Settings of the operator. The only module that reads the environment."""
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -131,6 +132,11 @@ VARIABLES: Mapping[str, Variable] = {
 
 SERVICE_LINK = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT\w*|PORT(_\d+_\w+)?)")
 """What Kubernetes itself sets for a Service that has our name."""
+
+
+def from_environment() -> Settings:
+    """Settings of this process; see `read`."""
+    return read(os.environ)
 
 
 def read(environment: Mapping[str, str]) -> Settings:

@@ -1,0 +1,161 @@
+"""kopf as an engine of watches, in a thread of its own.
+
+It lists and watches and does nothing else: without handlers that keep progress it puts no
+finalizer and no annotation on anybody's object.
+"""
+
+import itertools
+import random
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import kopf
+from kubernetes.client import Configuration
+
+from tiltyard_operator.handlers import Handler
+from tiltyard_operator.kinds import LEASE, MODEL, PIPELINE, Kind
+from tiltyard_operator.lease import NAME
+from tiltyard_operator.log import log
+from tiltyard_operator.owners import OURS
+
+EXITS_WITHIN = 10.0
+"""Seconds that kopf may take to end, well below the grace period of the pod."""
+
+
+class EndlessPauses:
+    """Pauses between attempts of a request, without an end.
+
+    kopf gives up when they are used up and ends the process. It iterates anew for each request, so
+    this is no generator.
+    """
+
+    def __iter__(self) -> Iterator[float]:
+        """Start over."""
+        for pause in itertools.chain((1, 2, 4, 8, 15), itertools.repeat(30)):
+            yield pause * random.uniform(0.75, 1)  # noqa: S311 - jitter
+
+
+class NothingKept(kopf.DiffBaseStorage):
+    """Spares kopf the copies of every object by which it would find differences for handlers."""
+
+    def build(self, **_: object) -> Any:  # noqa: ANN401 - kopf's own type is private
+        """Nothing of the object."""
+        return {}
+
+    def fetch(self, **_: object) -> Any:  # noqa: ANN401 - likewise
+        """Nothing was kept."""
+        return None
+
+    def store(self, **_: object) -> None:
+        """Keep nothing."""
+
+
+def configure(settings: kopf.OperatorSettings, kinds: Mapping[Kind, Handler]) -> None:
+    """Tell kopf to watch and nothing more, and to outlive an API server that is gone."""
+    settings.peering.standalone = True
+    settings.posting.enabled = False
+    settings.posting.loggers = False
+    settings.scanning.disabled = True  # no rights on namespaces and CustomResourceDefinitions
+    settings.watching.server_timeout = 290
+    settings.watching.inactivity_timeout = 70
+    settings.watching.reconnect_backoff = random.uniform(0.5, 1)  # noqa: S311 - jitter
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 5
+    settings.networking.error_backoffs = EndlessPauses()
+    settings.networking.enforce_retry_after = True
+    settings.queueing.worker_limit = 200  # objects of one kind that are taken in at once
+    settings.queueing.idle_timeout = 0.05  # an idle worker holds one of these places
+    settings.process.ultimate_exiting_timeout = EXITS_WITHIN
+    settings.persistence.finalizer = "tiltyard.dev/never-set"
+    settings.persistence.diffbase_storage = NothingKept()
+    for kind in kinds:
+        place = (kind.group, kind.version, kind.plural)
+        if kind == LEASE:
+            settings.watching.field_selectors[place] = f"metadata.name={NAME}"
+        elif kind not in (PIPELINE, MODEL):
+            settings.watching.label_selectors[place] = OURS
+
+
+def connection(configuration: Configuration) -> kopf.ConnectionInfo:
+    """Where the API server is and who we are, in kopf's words; read anew after each 401."""
+    scheme, _, token = (configuration.get_api_key_with_prefix("BearerToken") or "").partition(" ")
+    return kopf.ConnectionInfo(
+        server=configuration.host,
+        ca_path=configuration.ssl_ca_cert,
+        insecure=not configuration.verify_ssl,
+        scheme=scheme.capitalize() or None,
+        token=token or None,
+        certificate_path=configuration.cert_file,
+        private_key_path=configuration.key_file,
+    )
+
+
+class Watches(threading.Thread):
+    """Watches until told to stop, or until kopf gives up.
+
+    It does on some answers of the API server, such as 404 for a kind that went. Then `failed`
+    says why, and the process must end and start anew.
+
+    Args:
+        configuration: where the API server is and who we are.
+        kinds: what to watch, and who takes the events.
+        namespaces: where; empty: everywhere.
+        ended: set when the thread ends, for whatever reason.
+
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        kinds: Mapping[Kind, Handler],
+        namespaces: tuple[str, ...],
+        ended: threading.Event,
+    ) -> None:
+        super().__init__(name="watches", daemon=True)
+        self._configuration = configuration
+        self._kinds = kinds
+        self._namespaces = namespaces
+        self._ended = ended
+        self._stop = threading.Event()
+        self.failed: str | None = None
+
+    def stop(self) -> None:
+        """End the watches."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Watch."""
+        settings = kopf.OperatorSettings()
+        configure(settings, self._kinds)
+        try:
+            kopf.run(
+                registry=self._registry(),
+                settings=settings,
+                clusterwide=not self._namespaces,
+                namespaces=self._namespaces,
+                stop_flag=self._stop,
+            )
+        except Exception as error:  # noqa: BLE001 - whatever it is, nothing is watched any more
+            self.failed = f"{type(error).__name__}: {error}"
+            log("the watches ended", error=self.failed)
+        finally:
+            self._ended.set()
+
+    def _registry(self) -> kopf.OperatorRegistry:
+        registry = kopf.OperatorRegistry()
+
+        @kopf.on.login(registry=registry)
+        async def login(**_: object) -> kopf.ConnectionInfo:
+            return connection(self._configuration)
+
+        for kind, handler in self._kinds.items():
+            _subscribe(registry, kind, handler)
+        return registry
+
+
+def _subscribe(registry: kopf.OperatorRegistry, kind: Kind, handler: Handler) -> None:
+    @kopf.on.event(group=kind.group, version=kind.version, plural=kind.plural, registry=registry)
+    async def seen(event: Any, **_: object) -> None:  # noqa: ANN401 - likewise
+        obj = event["object"] | {"apiVersion": kind.api_version, "kind": kind.kind}
+        handler(event["type"], obj)
