@@ -66,7 +66,7 @@ lock: dev-env ## resolve the dependencies anew into requirements/
 	$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
 		--extra engine --extra sdk pyproject.toml requirements/build.in -c requirements/constraints.in -o requirements/run.txt
 	$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
-		--extra engine --extra sdk --extra operator --extra arrow --extra grpc --extra simd --group dev pyproject.toml -c requirements/run.txt -o requirements/dev.txt
+		--extra engine --extra sdk --extra operator --extra arrow --extra cloud --extra grpc --extra simd --group dev pyproject.toml -c requirements/run.txt -o requirements/dev.txt
 
 clean: ## remove what make set up
 	rm -rf $(VENV) $(VENV)-lock .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
