@@ -87,7 +87,8 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _yaml(document: dict[str, Any]) -> str:
-    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=100, allow_unicode=True)
+    style = {"default_flow_style": None, "width": 100}  # what holds plain values takes one line
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, **style)
 
 
 if __name__ == "__main__":

@@ -163,6 +163,9 @@ def _translated(schema: Schema, definitions: Mapping[str, Schema], path: str) ->
             }
         elif word in ("items", "additionalProperties") and isinstance(value, dict):
             result[word] = _translated(value, definitions, f"{path}[]")
+        elif word == "patternProperties":  # a CRD cannot say what keys look like
+            (entry,) = value.values()
+            result["additionalProperties"] = _translated(entry, definitions, f"{path}[]")
         elif not _is_dropped(word, value):
             result |= _word(word, value, path)
     _check_bounded(result, path)

@@ -13,6 +13,7 @@ from tiltyard_api.messages import fault_of
 from tiltyard_api.v1alpha1 import rules
 from tiltyard_api.v1alpha1.model import Model
 from tiltyard_api.v1alpha1.pipeline import Pipeline
+from tiltyard_api.v1alpha1.written import Data
 
 Resource = TypeVar("Resource", bound=Contract)
 
@@ -50,7 +51,7 @@ def read_model(document: object) -> Model:
 def _read(
     document: object,
     resource: type[Resource],
-    broken_rules: Callable[[rules.Data], Iterable[Fault]],
+    broken_rules: Callable[[Data], Iterable[Fault]],
 ) -> Resource:
     text = _as_json(document, resource.__name__)
     faults = set(broken_rules(json.loads(text)))

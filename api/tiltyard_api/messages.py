@@ -10,21 +10,24 @@ from pydantic_core import ErrorDetails
 from tiltyard_api.base import Contract
 from tiltyard_api.faults import Fault
 from tiltyard_api.quantities import DURATION_PATTERN, QUANTITY_PATTERN
+from tiltyard_api.v1alpha1.deployment import (
+    DNS_PATTERN,
+    ENV_PATTERN,
+    KEY_PATTERN,
+    PATH_PATTERN,
+    VALUE_PATTERN,
+)
 from tiltyard_api.v1alpha1.metadata import NAMESPACE_PATTERN
 from tiltyard_api.v1alpha1.models import NAME_PATTERN, SHA256_PATTERN, URI_PATTERN
 from tiltyard_api.v1alpha1.steps import HEADER_PATTERN, REFERENCE_PATTERN
 
 PLANNED = {
-    "autoscaling": "use replicas",
     "canary": "use a split and change its weights",
     "experiment": "remove it",
     "interleave": "use a split",
-    "memory": "it belongs to Python models; use deployment.memory",
-    "pod": "remove it",
     "records": "remove it",
     "secretName": "use a source that needs no credentials",
     "validations": "remove it",
-    "workers": "it belongs to Python models; remove it",
 }
 """Fields of the documented surface whose feature this version does not have, with a way around."""
 
@@ -38,6 +41,11 @@ _PATTERNS = {
     URI_PATTERN: "must be file:PATH, the only source of this version",
     SHA256_PATTERN: "must be the SHA-256 as 64 hex digits in lower case (see sha256sum)",
     HEADER_PATTERN: "must be the name of a header, such as x-user-id",
+    DNS_PATTERN: "must be lower-case letters, digits, '-' and '.', letters or digits at its ends",
+    ENV_PATTERN: "must be letters, digits and '_', with no digit first",
+    KEY_PATTERN: "must be a key of Kubernetes such as team or example.com/team",
+    VALUE_PATTERN: "must be letters, digits, '-', '_' and '.', with a letter or digit at its ends",
+    PATH_PATTERN: "must be a path such as /mnt/models, without '..' and without '/' at its end",
 }
 
 _TYPES = {
@@ -121,8 +129,6 @@ def _wrong_pattern(details: ErrorDetails) -> str:
 
 def _wrong_choice(details: ErrorDetails) -> str:
     expected, given = details["ctx"]["expected"], details["input"]
-    if given == "python":
-        return f"Python models are not part of this version: use {expected}"
     return f"must be {expected}; it is {_shown(given)}"
 
 

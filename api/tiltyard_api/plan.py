@@ -42,6 +42,12 @@ class PlanModel(Contract):
     timeout: float
     """Seconds that one call may take."""
 
+    memory: int | None = None
+    """Bytes that one worker of a Python model may take."""
+
+    workers: int | None = None
+    """Processes of a Python model."""
+
 
 class RequestTensor(Contract):
     """A tensor that the steps take from the request."""

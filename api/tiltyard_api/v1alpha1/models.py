@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, StringConstraints
 
 from tiltyard_api.base import Contract, cel
-from tiltyard_api.quantities import Duration
+from tiltyard_api.quantities import Duration, Quantity, quantity_bytes
 from tiltyard_api.tensors import TensorType
 
 SHA256_PATTERN = "^[0-9a-f]{64}$"
@@ -15,6 +15,16 @@ URI_PATTERN = r"^file:.+$"
 NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 NAME_LENGTH = 50
 """Longest name of a Pipeline or Model: every derived name then fits into 63 characters."""
+
+DEFAULT_MEMORY = "512Mi"
+DEFAULT_WORKERS = 1
+ENGINE_MEMORY = "256Mi"
+"""What the engine itself is left of a pod's memory, beside the workers of Python models."""
+
+WORKERS_FIT = (
+    f"the engine ({ENGINE_MEMORY}) and the workers of Python models need more memory:"
+    " raise deployment.memory, or lower memory or workers"
+)
 
 Label = Annotated[str, Field(pattern=NAME_PATTERN, max_length=40)]
 """A DNS label: lower-case letters, digits and '-', starting with a letter."""
@@ -26,6 +36,7 @@ class Framework(StrEnum):
     """What runs a model."""
 
     ONNX = "onnx"
+    PYTHON = "python"
 
 
 class Batch(StrEnum):
@@ -73,10 +84,10 @@ class ModelConfiguration(Contract):
     """How a model is run, wherever its description stands."""
 
     inputs: tuple[InputTensor, ...] | None = Field(default=None, min_length=1, max_length=256)
-    """Signature of what goes in. Optional for `onnx`: the graph says."""
+    """Signature of what goes in. Optional for `onnx`: the graph says; `python` needs it."""
 
     outputs: tuple[Tensor, ...] | None = Field(default=None, min_length=1, max_length=256)
-    """Signature of what comes out. Optional for `onnx`: the graph says."""
+    """Signature of what comes out. Optional for `onnx`: the graph says; `python` needs it."""
 
     batch: Batch = Batch.ROWS
     """`single`: one row a call, the whole output is the row's value."""
@@ -87,9 +98,37 @@ class ModelConfiguration(Contract):
     timeout: Duration = "5s"
     """Past it the caller gets 504 and the variant an error."""
 
+    memory: Quantity | None = None
+    """Python models: most memory of one worker, `512Mi` where nothing is said."""
+
+    workers: int | None = Field(default=None, ge=1, le=16)
+    """Python models: processes of one engine, 1 where nothing is said."""
+
+
+def workers_bytes(memory: str | None, workers: int | None) -> int:
+    """Memory that the workers of one Python model may take together."""
+    return quantity_bytes(memory or DEFAULT_MEMORY) * (workers or DEFAULT_WORKERS)
+
+
+_PYTHON = "has(self.framework) && self.framework == 'python'"
+_OTHER = "has(self.framework) && self.framework != 'python'"
+PYTHON_RULES = (
+    (
+        f"!({_PYTHON}) || has(self.inputs) && has(self.outputs)",
+        "a Python model must say what goes in and what comes out: list inputs and outputs",
+    ),
+    (
+        f"!({_OTHER}) || !has(self.memory) && !has(self.workers)",
+        "memory and workers are for Python models, which run in workers of their own: remove them",
+    ),
+)
+"""For the API server: what Python models need, and what nobody else has."""
+
 
 class ModelSpec(ModelConfiguration):
     """A model without a name: what a Model object holds."""
+
+    model_config = ConfigDict(json_schema_extra=cel(*PYTHON_RULES))
 
     framework: Framework
     source: Source
@@ -143,6 +182,7 @@ class ListedModel(ModelConfiguration):
                 f"!has(self.modelRef) || !({_configured_here()})",
                 WHERE_CONFIGURED,
             ),
+            *PYTHON_RULES,
         )
     )
 

@@ -5,24 +5,17 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from tiltyard_api.base import BY_NAME, Contract, cel
-from tiltyard_api.quantities import Quantity
+from tiltyard_api.quantities import quantity_bytes
+from tiltyard_api.v1alpha1.deployment import Deployment
 from tiltyard_api.v1alpha1.metadata import Metadata, name_rules
-from tiltyard_api.v1alpha1.models import ListedModel
+from tiltyard_api.v1alpha1.models import (
+    DEFAULT_MEMORY,
+    DEFAULT_WORKERS,
+    ENGINE_MEMORY,
+    WORKERS_FIT,
+    ListedModel,
+)
 from tiltyard_api.v1alpha1.steps import Step
-
-
-class Deployment(Contract):
-    """How the engine runs in a cluster. On a laptop nothing but its bounds is used."""
-
-    replicas: int | None = Field(default=None, ge=0, le=1000)
-    """Engine pods; 1 where nothing is said."""
-
-    cpus: float = Field(default=1, gt=0, le=1024)
-    """Cores of one pod, request and limit; fractions allowed."""
-
-    memory: Quantity = "1Gi"
-    """Memory of one pod, request and limit."""
-
 
 _MODELS_OF_STEPS = (
     "(!has(s.model) || self.models.exists(m, m.name == s.model))",
@@ -30,6 +23,18 @@ _MODELS_OF_STEPS = (
     "(!has(s.shadow) || self.models.exists(m, m.name == s.shadow.champion))",
     "(!has(s.shadow) || s.shadow.challengers.all(c, self.models.exists(m, m.name == c.model)))",
 )
+
+
+_WORKERS = (
+    "self.models.filter(m, has(m.framework) && m.framework == 'python').map(m, "
+    f"quantity(has(m.memory) ? m.memory : '{DEFAULT_MEMORY}').asApproximateFloat()"
+    f" * (has(m.workers) ? double(m.workers) : {float(DEFAULT_WORKERS)}))"
+)
+_MEMORY = (
+    "quantity(has(self.deployment) ? self.deployment.memory"
+    f" : '{Deployment().memory}').asApproximateFloat()"
+)
+_ENGINE = float(quantity_bytes(ENGINE_MEMORY))
 
 
 class PipelineSpec(Contract):
@@ -41,6 +46,10 @@ class PipelineSpec(Contract):
                 f"self.steps.all(s, {' && '.join(_MODELS_OF_STEPS)})",
                 "a step names a model that spec.models does not list: add it there",
                 ".steps",
+            ),
+            (
+                f"size({_WORKERS}) == 0 || {_WORKERS}.sum() + {_ENGINE} <= {_MEMORY}",
+                WORKERS_FIT,
             ),
         )
     )

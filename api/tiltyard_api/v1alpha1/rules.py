@@ -6,57 +6,91 @@ passed over here; the schema names it. An empty field (null) counts as absent, a
 it.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from tiltyard_api.faults import Fault
-from tiltyard_api.v1alpha1.models import CONFIGURED
+from tiltyard_api.quantities import quantity_bytes
+from tiltyard_api.v1alpha1.deployment import Deployment
+from tiltyard_api.v1alpha1.models import CONFIGURED, ENGINE_MEMORY, Framework, workers_bytes
+from tiltyard_api.v1alpha1.podrules import of_deployment
 from tiltyard_api.v1alpha1.steps import KINDS
-
-Data = Mapping[str, Any]
+from tiltyard_api.v1alpha1.written import Data, entries, mapping, present, repeated, texts
 
 
 def of_model(document: Data) -> Iterator[Fault]:
     """Every rule that a Model breaks."""
-    del document
-    yield from ()
+    yield from _python(mapping(document, "spec"), "spec")
 
 
 def of_pipeline(document: Data) -> Iterator[Fault]:
     """Every rule that a Pipeline breaks."""
-    spec = _mapping(document, "spec")
-    models = {name for _, model in _entries(spec, "models") for name in _texts(model, "name")}
-    yield from _repeated(spec, "models", "name", "spec")
-    for index, model in _entries(spec, "models"):
+    spec = mapping(document, "spec")
+    models = {name for _, model in entries(spec, "models") for name in texts(model, "name")}
+    yield from repeated(spec, "models", "name", "spec")
+    for index, model in entries(spec, "models"):
         yield from _described_once(model, f"spec.models[{index}]")
-    yield from _repeated(spec, "steps", "name", "spec")
+        yield from _python(model, f"spec.models[{index}]")
+    yield from _workers_fit(spec)
+    yield from of_deployment(mapping(spec, "deployment"), "spec.deployment")
+    yield from repeated(spec, "steps", "name", "spec")
     earlier: set[str] = set()
-    for index, step in _entries(spec, "steps"):
+    for index, step in entries(spec, "steps"):
         path = f"spec.steps[{index}]"
         yield from _one_kind(step, path)
         yield from _known_models(step, models, path)
-        yield from _split(_mapping(step, "split"), f"{path}.split")
-        yield from _shadow(_mapping(step, "shadow"), f"{path}.shadow")
-        yield from _references(_mapping(step, "inputs"), earlier, f"{path}.inputs")
+        yield from _split(mapping(step, "split"), f"{path}.split")
+        yield from _shadow(mapping(step, "shadow"), f"{path}.shadow")
+        yield from _references(mapping(step, "inputs"), earlier, f"{path}.inputs")
         if step.get("name") == "request":
             yield Fault(f"{path}.name", "'request' means the request in inputs: rename the step")
-        earlier.update(_texts(step, "name"))
+        earlier.update(texts(step, "name"))
 
 
 def _described_once(model: Data, path: str) -> Iterator[Fault]:
     """A model is described in place, or by a Model that it refers to."""
-    if not _present(model, "modelRef"):
+    if not present(model, "modelRef"):
         for field in ("framework", "source"):
-            if not _present(model, field):
+            if not present(model, field):
                 yield Fault(f"{path}.{field}", "is required: add it, or name a Model by modelRef")
         return
     for field in ("framework", "source"):
-        if _present(model, field):
+        if present(model, field):
             yield Fault(f"{path}.{field}", "stands in the Model that modelRef names: keep one")
     for field, default in CONFIGURED.items():
-        if _present(model, field) and model[field] != default:
+        if present(model, field) and model[field] != default:
             yield Fault(f"{path}.{field}", "is said by the Model that modelRef names: set it there")
+
+
+def _python(model: Data, path: str) -> Iterator[Fault]:
+    """A Python model says what goes in and out, and it alone has workers."""
+    if model.get("framework") == Framework.PYTHON:
+        for field, what in (("inputs", "goes in"), ("outputs", "comes out")):
+            if not present(model, field):
+                message = f"is required for a Python model: list the name and type of what {what}"
+                yield Fault(f"{path}.{field}", message)
+    elif present(model, "framework"):
+        for field in ("memory", "workers"):
+            if present(model, field):
+                message = "is for Python models, which run in workers of their own: remove it"
+                yield Fault(f"{path}.{field}", message)
+
+
+def _workers_fit(spec: Data) -> Iterator[Fault]:
+    """The engine and the workers of Python models have the memory of a pod together."""
+    own = quantity_bytes(ENGINE_MEMORY)
+    try:
+        wanted = sum(
+            workers_bytes(model.get("memory"), model.get("workers"))
+            for _, model in entries(spec, "models")
+            if model.get("framework") == Framework.PYTHON
+        )
+        given = quantity_bytes(mapping(spec, "deployment").get("memory") or Deployment().memory)
+    except (TypeError, ValueError):
+        return  # the schema names what is no quantity
+    if wanted and wanted + own > given:
+        needed = -(-(wanted + own) // 2**20)
+        message = f"workers of Python models and {ENGINE_MEMORY} for the engine need {needed}Mi"
+        yield Fault("spec.deployment.memory", f"{message}: raise it, or lower memory or workers")
 
 
 def _one_kind(step: Data, path: str) -> Iterator[Fault]:
@@ -76,78 +110,44 @@ def _known_models(step: Data, models: set[str], path: str) -> Iterator[Fault]:
 
 def _mentions(step: Data, path: str) -> Iterator[tuple[str, str]]:
     """Every place of a step that names a model."""
-    for name in _texts(step, "model"):
+    for name in texts(step, "model"):
         yield f"{path}.model", name
-    for index, variant in _entries(_mapping(step, "split"), "variants"):
-        for name in _texts(variant, "model"):
+    for index, variant in entries(mapping(step, "split"), "variants"):
+        for name in texts(variant, "model"):
             yield f"{path}.split.variants[{index}].model", name
-    shadow = _mapping(step, "shadow")
-    for name in _texts(shadow, "champion"):
+    shadow = mapping(step, "shadow")
+    for name in texts(shadow, "champion"):
         yield f"{path}.shadow.champion", name
-    for index, challenger in _entries(shadow, "challengers"):
-        for name in _texts(challenger, "model"):
+    for index, challenger in entries(shadow, "challengers"):
+        for name in texts(challenger, "model"):
             yield f"{path}.shadow.challengers[{index}].model", name
 
 
 def _split(split: Data, path: str) -> Iterator[Fault]:
-    yield from _repeated(split, "variants", "model", path)
-    variants = [variant for _, variant in _entries(split, "variants")]
+    yield from repeated(split, "variants", "model", path)
+    variants = [variant for _, variant in entries(split, "variants")]
     if variants and all(variant.get("weight") == 0 for variant in variants):
         yield Fault(f"{path}.variants", "all weights are 0: nothing could be served; raise one")
     key = split.get("hashKey")
-    if isinstance(key, Mapping) and _present(key, "field") == _present(key, "header"):
+    if isinstance(key, Mapping) and present(key, "field") == present(key, "header"):
         remedy = "give exactly one of field and header: where the key comes from"
         yield Fault(f"{path}.hashKey", remedy)
 
 
 def _shadow(shadow: Data, path: str) -> Iterator[Fault]:
-    yield from _repeated(shadow, "challengers", "model", path)
-    for index, challenger in _entries(shadow, "challengers"):
-        if _present(shadow, "champion") and challenger.get("model") == shadow["champion"]:
+    yield from repeated(shadow, "challengers", "model", path)
+    for index, challenger in entries(shadow, "challengers"):
+        if present(shadow, "champion") and challenger.get("model") == shadow["champion"]:
             where = f"{path}.challengers[{index}].model"
             yield Fault(where, "is the champion, which cannot challenge itself: remove it")
-    if _present(shadow, "budget") and shadow.get("outputs") != "respond":
+    if present(shadow, "budget") and shadow.get("outputs") != "respond":
         remedy = "only an answer that waits has a budget: add outputs: respond"
         yield Fault(f"{path}.budget", remedy)
 
 
 def _references(inputs: Data, earlier: set[str], path: str) -> Iterator[Fault]:
     for name in inputs:
-        step, dot, _ = next(_texts(inputs, name), "").partition(".")
+        step, dot, _ = next(texts(inputs, name), "").partition(".")
         if dot and step != "request" and step not in earlier:
             known = ", ".join(sorted(earlier | {"request"}))
             yield Fault(f"{path}.{name}", f"no earlier step {step!r}: use one of {known}")
-
-
-def _repeated(parent: Data, key: str, by: str, path: str) -> Iterator[Fault]:
-    """Entries of a list that carry a name which an earlier entry has."""
-    seen: Counter[str] = Counter()
-    for index, entry in _entries(parent, key):
-        for name in _texts(entry, by):
-            seen[name] += 1
-            if seen[name] == 2:
-                where = f"{path}.{key}[{index}].{by}"
-                yield Fault(where, f"{name!r} stands here twice: rename or remove one")
-
-
-def _present(parent: Data, key: str) -> bool:
-    return parent.get(key) is not None
-
-
-def _mapping(parent: Data, key: str) -> Data:
-    value = parent.get(key)
-    return value if isinstance(value, Mapping) else {}
-
-
-def _entries(parent: Data, key: str) -> Iterator[tuple[int, Data]]:
-    value = parent.get(key)
-    entries: Iterable[object] = value if isinstance(value, list) else ()
-    for index, entry in enumerate(entries):
-        if isinstance(entry, Mapping):
-            yield index, entry
-
-
-def _texts(parent: Data, key: str) -> Iterator[str]:
-    value = parent.get(key)
-    if isinstance(value, str):
-        yield value

@@ -12,7 +12,9 @@ from tiltyard_api.manifest import read_pipeline
 
 Row = dict[str, Any]
 
-TABLE: list[Row] = yaml.safe_load(Path(__file__).with_name("bad_manifests.yaml").read_text())
+HERE = Path(__file__).parent
+TABLE: list[Row] = yaml.safe_load((HERE / "bad_manifests.yaml").read_text())
+PODS: list[Row] = yaml.safe_load((HERE / "bad_pods.yaml").read_text())
 
 
 def faults_of(document: object) -> list[str]:
@@ -25,6 +27,12 @@ def faults_of(document: object) -> list[str]:
 def test_every_fault_is_named_with_its_field_and_the_remedy(row: Row) -> None:
     changed = make_document(row.get("set"), row.get("remove", ()))
     assert faults_of(row.get("document", changed)) == row["faults"]
+
+
+@pytest.mark.parametrize("row", PODS, ids=[row["says"] for row in PODS])
+def test_every_fault_of_a_pod_is_named_with_its_field_and_the_remedy(row: Row) -> None:
+    document = make_document({"spec.deployment.pod": row["pod"]})
+    assert faults_of(document) == [f"spec.deployment.pod.{fault}" for fault in row["faults"]]
 
 
 def test_the_table_is_long_enough_and_names_no_case_twice() -> None:

@@ -96,9 +96,10 @@ def test_only_structural_words_are_left() -> None:
 
 
 def test_everything_of_the_spec_is_described() -> None:
-    described = [path for path in ALL if re.fullmatch(r"\.spec(\.[a-z]\w*)*", path)]
-    plain = {".spec.models[].name"}
-    assert not [path for path in described if "description" not in ALL[path] and path not in plain]
+    kubernetes = re.compile(r"\.spec\.deployment\.pod\.\w+\.")  # described by its own reference
+    ours = [path for path in ALL if re.fullmatch(r"\.spec(\.[a-z]\w*)*", path)]
+    described = [path for path in ours if not kubernetes.match(path)]
+    assert not [path for path in described if "description" not in ALL[path]]
 
 
 def test_scalars_have_defaults_and_replicas_has_none() -> None:
@@ -113,6 +114,7 @@ def test_scalars_have_defaults_and_replicas_has_none() -> None:
         ".spec.steps[].shadow.timeout": "5s",
         ".spec.steps[].shadow.compare.tolerance": 0,
         ".spec.deployment": {},
+        ".spec.deployment.autoscaling.cpuUtilization": 70,
         ".spec.deployment.cpus": 1,
         ".spec.deployment.memory": "1Gi",
         ".spec.suspend": False,
