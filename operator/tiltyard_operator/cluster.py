@@ -35,6 +35,9 @@ NAMES_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 LONGEST_WAIT = 120.0
 """Seconds: a server that asks us to stay away for longer is asked again all the same."""
 
+UNKNOWN_PATH = b"404 page not found"
+"""What the API server says, in this one case not as JSON, of a group that it does not have."""
+
 READ_PAUSES = (0.2, 0.8)
 """Seconds between the attempts of a read. A write is never sent twice: its first sending may
 have worked, and only the next reconcile, which reads first, can tell."""
@@ -319,7 +322,7 @@ def judge(call: Call, answer: Answer) -> Object:
     if answer.status == 409:
         raise Conflict(f"{call}: {message}")
     refused = 400 <= answer.status < 500 and answer.status not in (401, 408, 429)
-    if refused and said is not None:
+    if refused and (said is not None or answer.body.strip() == UNKNOWN_PATH):
         raise Refused(answer.status, reason, message)
     wait = _seconds(answer.retry_after)
     raise Unavailable(f"{call}: the server answered {answer.status}: {message}", wait)

@@ -65,10 +65,12 @@ class Operator:
         log("started", port=self._face.port, namespaces=self._settings.namespaces or "all")
         elector = threading.Thread(target=self._elector.run, args=[self._over], name="lease")
         elector.start()
-        failed = self._lead() if self._elected() else None
-        self._over.set()
-        elector.join()
-        self._face.stop()
+        try:
+            failed = self._lead() if self._elected() else None
+        finally:
+            self._over.set()
+            elector.join()
+            self._face.stop()
         log("ended", error=failed) if failed else log("ended")
         return 1 if failed else 0
 
@@ -88,11 +90,10 @@ class Operator:
 
     def _lead(self) -> str | None:
         """Reconcile until the end; why it ended, None where a signal asked for it."""
-        if not self._defined():
+        kinds = self._watched()
+        if kinds is None:
             return self._lost()
-        watches = Watches(
-            find_configuration(), self._watched(), self._settings.namespaces, self._ended
-        )
+        watches = Watches(find_configuration(), kinds, self._settings.namespaces, self._ended)
         self._health.seen = time.monotonic()
         self._workers.start()
         watches.start()
@@ -112,26 +113,25 @@ class Operator:
     def _lost(self) -> str | None:
         return "another operator has the Lease" if self._elector.lost.is_set() else None
 
-    def _defined(self) -> bool:
-        """Wait until Pipelines and Models can be listed; False where the process is to end."""
+    def _watched(self) -> Mapping[Kind, Handler] | None:
+        """What to watch, once Pipelines and Models can be listed; None: the process is to end."""
         said = ""
         while True:
             try:
                 self._everything()
+                return self._subscriptions()
             except ClusterError as error:
                 if str(error) != said:
                     said = str(error)
                     log("waiting until Pipelines and Models can be listed", error=said)
-            else:
-                return True
             if self._ended.wait(2) or self._elector.lost.is_set():
-                return False
+                return None
 
     def _everything(self) -> list[Key]:
         self._handlers.forget()
         return names_of(self._cluster, self._settings.namespaces)
 
-    def _watched(self) -> dict[Kind, Handler]:
+    def _subscriptions(self) -> Mapping[Kind, Handler]:
         handlers = self._handlers
         optional = (POD_MONITOR,) if self._cluster.serves(POD_MONITOR) else ()
         return {
