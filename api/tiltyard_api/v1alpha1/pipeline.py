@@ -26,14 +26,12 @@ _MODELS_OF_STEPS = (
 
 
 _WORKERS = (
-    "self.models.filter(m, has(m.framework) && m.framework == 'python').map(m, "
-    f"quantity(has(m.memory) ? m.memory : '{DEFAULT_MEMORY}').asApproximateFloat()"
-    f" * (has(m.workers) ? double(m.workers) : {float(DEFAULT_WORKERS)}))"
+    "self.models.map(m, has(m.framework) && m.framework == 'python'"
+    " ? (has(m.memory) ? quantity(m.memory).asApproximateFloat()"
+    f" : {float(quantity_bytes(DEFAULT_MEMORY))})"
+    f" * (has(m.workers) ? double(m.workers) : {float(DEFAULT_WORKERS)}) : 0.0).sum()"
 )
-_MEMORY = (
-    "quantity(has(self.deployment) ? self.deployment.memory"
-    f" : '{Deployment().memory}').asApproximateFloat()"
-)
+_MEMORY = "quantity(self.deployment.memory).asApproximateFloat()"
 _ENGINE = float(quantity_bytes(ENGINE_MEMORY))
 
 
@@ -48,7 +46,7 @@ class PipelineSpec(Contract):
                 ".steps",
             ),
             (
-                f"size({_WORKERS}) == 0 || {_WORKERS}.sum() + {_ENGINE} <= {_MEMORY}",
+                f"{_WORKERS} == 0.0 || {_WORKERS} + {_ENGINE} <= {_MEMORY}",
                 WORKERS_FIT,
             ),
         )
