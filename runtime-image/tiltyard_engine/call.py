@@ -53,7 +53,7 @@ class Mirror(msgspec.Struct):
     challenger: str
     inputs: Columns
     outputs: Columns
-    """The champion's, to compare with."""
+    """What of the champion's it is compared with."""
 
     rows: int
 

@@ -76,11 +76,11 @@ class Block:
         """Place of a series; look it up once, then count with `words[offset] += 1`."""
         return self._offsets[Series(metric, labels, histogram)]
 
-    def observe(self, offset: int, seconds: float) -> None:
-        """Add one observation to the histogram at an offset."""
+    def observe(self, offset: int, seconds: float, times: int = 1) -> None:
+        """Add an observation, one or several times, to the histogram at an offset."""
         words = self.words
-        words[offset + bisect_left(BUCKETS, seconds)] += 1
-        words[offset + _SLOTS - 1] += int(seconds * 1e9)
+        words[offset + bisect_left(BUCKETS, seconds)] += times
+        words[offset + _SLOTS - 1] += int(seconds * times * 1e9)
 
     def read(self, series: Series) -> int:
         """Value of a counter or gauge."""

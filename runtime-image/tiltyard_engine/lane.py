@@ -10,13 +10,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Protocol
 
+from tiltyard_api.reasons import Reason
 from tiltyard_engine.call import Mirror
 from tiltyard_engine.columns import Columns
 from tiltyard_engine.errors import Refusal
 from tiltyard_engine.execute import Job, Ran, execute
+from tiltyard_engine.mirrored import Answer, Batch, Part, settle
 from tiltyard_engine.model import Model
 
 QUEUE_BYTES = 32 << 20
@@ -24,9 +26,6 @@ QUEUE_BYTES = 32 << 20
 
 QUEUE_REQUESTS = 1024
 """Most requests that wait."""
-
-BATCH_ROWS = 64
-"""Rows taken at once: beyond it a batch gains little and holds memory."""
 
 GATHER_SECONDS = 0.002
 """Pause before a batch is taken where nobody waits: each batch fights the answers for the
@@ -36,37 +35,37 @@ LOWEST_PRIORITY = 19
 """Nice value of a lane whose answers nobody waits for: it gets what cores are left over."""
 
 
-@dataclass(slots=True)
-class Work:
-    """One request in a lane."""
+class Account(Protocol):
+    """Told from the lane's thread what became of requests."""
 
-    mirror: Mirror
-    answer: Future[Columns | None] | None = None
-    """Where someone waits for the outputs."""
+    def ran(self, requests: int, rows: int, seconds: float, nonfinite: int) -> None:
+        """The model answered them in one call."""
 
-    offered: float = field(default_factory=time.monotonic)
+    def compared(self, matches: int, mismatches: int) -> None:
+        """Rows were compared with the champion's."""
 
-    @property
-    def bytes(self) -> int:
-        """Memory that it holds while it waits."""
-        return _bytes(self.mirror.inputs) + _bytes(self.mirror.outputs)
+    def failed(self, rows: int, seconds: float, reason: Reason) -> None:
+        """The model failed one request."""
+
+    def late(self, requests: int) -> None:
+        """They waited too long, or whoever asked has given them up."""
+
+    def shutdown(self, requests: int) -> None:
+        """They still waited when the engine ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class LaneEvents:
-    """Called from the lane's thread with what became of each request."""
-
-    ran: Callable[[Mirror, Ran, float], None]
-    failed: Callable[[Mirror, Refusal, float], None]
-    late: Callable[[], None]
-    shutdown: Callable[[], None]
+Compare = Callable[[Columns, Columns, int], tuple[int, int]]
 
 
 @dataclass(slots=True)
 class _Queue:
-    waiting: deque[Work] = field(default_factory=deque)
+    batches: deque[Batch] = field(default_factory=deque)
+    requests: int = 0
     bytes: int = 0
-    running: Sequence[Work] = ()
+    spare: Batch | None = None
+    """Room that a batch left, for the next."""
+
+    running: Batch | None = None
     """The batch that the thread has taken and not yet told of."""
 
     closed: bool = False
@@ -76,41 +75,50 @@ class Lane:
     """Runs one challenger off the path of the answers."""
 
     def __init__(
-        self, session: Model, timeout: float, events: LaneEvents, *, nice: int = LOWEST_PRIORITY
+        self,
+        session: Model,
+        timeout: float,
+        account: Account,
+        compare: Compare,
+        *,
+        nice: int = LOWEST_PRIORITY,
     ) -> None:
         self._session = session
         self._timeout = timeout
-        self._events = events
+        self._account = account
+        self._compare = compare
         self._nice = nice
         self._queue = _Queue()
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def offer(self, works: Sequence[Work]) -> int:
+    def offer(self, mirrors: Sequence[Mirror]) -> int:
         """Queue requests in order until the queue is full. Returns how many it took."""
-        taken = 0
+        now = time.monotonic()
         with self._wake:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="challenger", daemon=True)
-                self._thread.start()
-            queue = self._queue
-            for work in works:
-                size = work.bytes
-                full = len(queue.waiting) >= QUEUE_REQUESTS or queue.bytes + size > QUEUE_BYTES
-                if full or queue.closed:
+            taken = 0
+            for mirror in mirrors:
+                if not self._add(mirror, now):
                     break
-                queue.waiting.append(work)
-                queue.bytes += size
                 taken += 1
-            self._wake.notify()
-        for work in works[taken:]:
-            _settle(work, None)
+            self._begin()
+        return taken
+
+    def ask(self, mirror: Mirror, answer: Answer) -> bool:
+        """Queue a request whose outputs somebody waits for; None is its answer if that fails."""
+        with self._wake:
+            taken = self._add(mirror, time.monotonic())
+            if taken:
+                self._queue.batches[-1].answers.append(answer)
+            self._begin()
+        if not taken:
+            answer.set_result(None)
         return taken
 
     def close(self) -> None:
         """Drop what waits; the thread ends after its batch."""
         with self._wake:
-            left, self._queue.waiting = self._queue.waiting, deque()
+            left, self._queue.batches = self._queue.batches, deque()
             self._queue.closed = True
             self._wake.notify()
         self._drop(left)
@@ -119,79 +127,124 @@ class Lane:
         """Wait for the thread until a moment of the monotonic clock; then give its batch up."""
         if self._thread:
             self._thread.join(max(deadline - time.monotonic(), 0))
-        self._drop(self._claim())
+        running = self._claim()
+        self._drop((running,) if running else ())
 
-    def _drop(self, works: Iterable[Work]) -> None:
-        for work in works:
-            self._events.shutdown()
-            _settle(work, None)
+    def _drop(self, batches: Iterable[Batch]) -> None:
+        for batch in batches:
+            self._account.shutdown(len(batch))
+            settle(batch.answers)
 
-    def _claim(self) -> Sequence[Work]:
+    def _claim(self) -> Batch | None:
         """Take over telling what became of the batch: nobody may do so twice."""
         with self._wake:
-            batch, self._queue.running = self._queue.running, ()
+            batch, self._queue.running = self._queue.running, None
         return batch
+
+    def _add(self, mirror: Mirror, now: float) -> bool:
+        """Put a request into the newest batch, or into a new one, where the queue has room."""
+        queue = self._queue
+        if queue.closed or queue.requests >= QUEUE_REQUESTS:
+            return False
+        if not (queue.batches and self._joins(queue.batches[-1], mirror, now)):
+            batch = self._batch(mirror, now)
+            if queue.bytes + batch.bytes > QUEUE_BYTES:
+                return False
+            queue.batches.append(batch)
+            queue.bytes += batch.bytes
+        queue.requests += 1
+        return True
+
+    def _joins(self, batch: Batch, mirror: Mirror, now: float) -> bool:
+        return self._session.batchable and batch.add(mirror, now)
+
+    def _batch(self, mirror: Mirror, now: float) -> Batch:
+        """Begin a batch with a request: one that others may join, where rows may be stacked."""
+        if self._session.batchable:
+            room, self._queue.spare = self._queue.spare, None
+            if room and room.add(mirror, now):
+                return room
+            room = Batch.for_many(mirror)
+            if room and room.add(mirror, now):
+                return room
+        return Batch.of(mirror, now)
+
+    def _begin(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="challenger", daemon=True)
+            self._thread.start()
+        self._wake.notify()
 
     def _run(self) -> None:
         if self._nice:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._nice)
-        while True:
-            with self._wake:
-                while not self._queue.waiting:
-                    if self._queue.closed:
-                        return
-                    self._wake.wait()
+        while self._wait():
             if self._nice:
                 time.sleep(GATHER_SECONDS)
-            with self._wake:
-                batch = self._queue.running = self._take()
-            self._run_batch(batch)
+            while batch := self._take():
+                self._run_batch(batch)
 
-    def _take(self) -> list[Work]:
-        """The oldest requests that wait, up to the rows of one batch; one where none stack."""
-        queue, batch, rows = self._queue, list[Work](), 0
-        most = BATCH_ROWS if self._session.batchable else 0
-        while queue.waiting and (not batch or rows + queue.waiting[0].mirror.rows <= most):
-            work = queue.waiting.popleft()
-            queue.bytes -= work.bytes
-            rows += work.mirror.rows
-            batch.append(work)
+    def _wait(self) -> bool:
+        """Sleep until there is something to run. False: there never will be."""
+        with self._wake:
+            while not self._queue.batches:
+                if self._queue.closed:
+                    return False
+                self._wake.wait()
+        return True
+
+    def _take(self) -> Batch | None:
+        """The oldest batch; None: all have run."""
+        with self._wake:
+            queue = self._queue
+            if not queue.batches:
+                return None
+            batch = queue.running = queue.batches.popleft()
+            queue.bytes -= batch.bytes
+            queue.requests -= len(batch)
         return batch
 
-    def _run_batch(self, batch: Sequence[Work]) -> None:
-        oldest = time.monotonic() - self._timeout
-        fresh, late = list[Work](), list[Work]()
-        for work in batch:
-            given_up = work.answer is not None and work.answer.cancelled()
-            (late if given_up or work.offered < oldest else fresh).append(work)
+    def _run_batch(self, batch: Batch) -> None:
+        count = len(batch)
+        late = batch.late(time.monotonic() - self._timeout)
+        if batch.answers and all(answer.cancelled() for answer in batch.answers):
+            late = count
+        fresh = batch.part(late, count)
         start = time.perf_counter()
-        jobs = [Job(work.mirror.inputs, work.mirror.rows) for work in fresh]
-        outcomes = execute(self._session, jobs, self._timeout) if jobs else []
+        outcome = self._execute(fresh) if fresh.requests else None
         took = time.perf_counter() - start
         if not self._claim():
             return  # it took so long that it was given up
-        for work in late:
-            self._events.late()
-            _settle(work, None)
-        for work, outcome in zip(fresh, outcomes, strict=True):
-            self._tell(work, outcome, took)
-
-    def _tell(self, work: Work, outcome: Ran | Refusal, took: float) -> None:
+        self._account.late(late)
         if isinstance(outcome, Ran):
-            self._events.ran(work.mirror, outcome, took)
-            _settle(work, outcome.outputs)
-        else:
-            self._events.failed(work.mirror, outcome, took)
-            _settle(work, None)
+            self._ran(fresh, outcome, took)
+        elif outcome:
+            self._failed(fresh, outcome, took)
+        settle(batch.answers)
+        if batch.reusable:
+            batch.clear()
+            self._queue.spare = batch
 
+    def _execute(self, part: Part) -> Ran | Refusal:
+        return execute(self._session, [Job(part.inputs, part.rows)], self._timeout)[0]
 
-def _settle(work: Work, outputs: Columns | None) -> None:
-    if work.answer and work.answer.set_running_or_notify_cancel():
-        work.answer.set_result(outputs)
+    def _ran(self, part: Part, ran: Ran, took: float) -> None:
+        self._account.ran(part.requests, part.rows, took, ran.nonfinite)
+        if part.outputs:
+            self._account.compared(*self._compare(part.outputs, ran.outputs, part.rows))
+        part.settle(ran.outputs)
 
-
-def _bytes(columns: Columns) -> int:
-    return sum(
-        sum(row.nbytes for row in column) if isinstance(column, list) else column.nbytes
-        for column in columns.values()
-    )
+    def _failed(self, part: Part, refusal: Refusal, took: float) -> None:
+        """Blame the one request that there was; of several, find out which it is."""
+        if part.requests == 1 or refusal.reason is Reason.MODEL_TIMEOUT:
+            for rows in part.each_rows():
+                self._account.failed(rows, took, refusal.reason)
+            return
+        for alone in part.singly():
+            start = time.perf_counter()
+            outcome = self._execute(alone)
+            took = time.perf_counter() - start
+            if isinstance(outcome, Ran):
+                self._ran(alone, outcome, took)
+            else:
+                self._failed(alone, outcome, took)

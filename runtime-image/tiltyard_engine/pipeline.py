@@ -9,7 +9,7 @@ from tiltyard_api.routing import RoutingTable
 from tiltyard_engine.call import Call, Mirror
 from tiltyard_engine.counters import Block
 from tiltyard_engine.dataplane import Dataplane, RoutingRefused
-from tiltyard_engine.lane import LOWEST_PRIORITY, Lane, Work
+from tiltyard_engine.lane import LOWEST_PRIORITY, Lane
 from tiltyard_engine.metrics import READY
 from tiltyard_engine.model import Model
 from tiltyard_engine.record import Recorder, weight_parts
@@ -47,7 +47,8 @@ class ServedPipeline:
             name: Lane(
                 self._sessions[name],
                 step.timeout,
-                self.recorder.lane_events(step, name, comparer(step)),
+                self.recorder.account(step.name, name),
+                comparer(step),
                 nice=nice,
             )
             for name in step.challengers
@@ -74,7 +75,7 @@ class ServedPipeline:
             for mirror in call.mirrors:
                 offers.setdefault((mirror.step, mirror.challenger), []).append(mirror)
         for (step, challenger), mirrors in offers.items():
-            taken = self._lanes[step, challenger].offer([Work(mirror) for mirror in mirrors])
+            taken = self._lanes[step, challenger].offer(mirrors)
             self.recorder.offered(step, challenger, len(mirrors), taken)
 
     def route(self, table: RoutingTable) -> None:

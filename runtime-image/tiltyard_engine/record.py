@@ -1,15 +1,9 @@
 """Counts what became of a call. Runs in the event loop, after the answer was written."""
 
-from collections.abc import Callable
-
 from tiltyard_api.plan import Plan, PlanShadow, PlanSplit
 from tiltyard_api.reasons import STATUS_OF, Reason
-from tiltyard_engine.call import Call, Mirror, Run
-from tiltyard_engine.columns import Columns
+from tiltyard_engine.call import Call, Run
 from tiltyard_engine.counters import Block
-from tiltyard_engine.errors import Refusal
-from tiltyard_engine.execute import Ran
-from tiltyard_engine.lane import LaneEvents
 from tiltyard_engine.metrics import (
     CODES,
     MATCHES,
@@ -39,14 +33,24 @@ class VariantCounter:
 
     def count(self, run: Run) -> None:
         """Count one run of the model for one request."""
-        words = self._block.words
-        words[self._requests] += 1
-        words[self._rows] += run.rows
-        self._block.observe(self._seconds, run.seconds)
-        if run.nonfinite:
-            words[self._nonfinite] += run.nonfinite
         if run.reason is not None:
-            words[self._errors[run.reason]] += 1
+            self.count_failure(run.rows, run.seconds, run.reason)
+        else:
+            self.count_together(1, run.rows, run.seconds, run.nonfinite)
+
+    def count_together(self, requests: int, rows: int, seconds: float, nonfinite: int) -> None:
+        """Count one run of the model for several requests."""
+        words = self._block.words
+        words[self._requests] += requests
+        words[self._rows] += rows
+        self._block.observe(self._seconds, seconds, requests)
+        if nonfinite:
+            words[self._nonfinite] += nonfinite
+
+    def count_failure(self, rows: int, seconds: float, reason: Reason) -> None:
+        """Count a run that gave one request nothing."""
+        self.count_together(1, rows, seconds, 0)
+        self._block.words[self._errors[reason]] += 1
 
 
 class Recorder:
@@ -104,28 +108,31 @@ class Recorder:
         """Count requests that a challenger's lane was offered, and how many it took."""
         self._shadow[step, challenger].offered(offered, taken)
 
-    def lane_events(
-        self,
-        step: PlanShadow,
-        challenger: str,
-        compare: Callable[[Columns, Columns, int], tuple[int, int]],
-    ) -> LaneEvents:
-        """What a lane calls from its own thread."""
-        counter = self._shadow[step.name, challenger]
-        variant = self._variants[step.name, challenger]
+    def account(self, step: str, challenger: str) -> "ChallengerAccount":
+        """What a challenger's lane calls from its own thread."""
+        key = step, challenger
+        return ChallengerAccount(self._variants[key], self._shadow[key])
 
-        def ran(mirror: Mirror, outcome: Ran, seconds: float) -> None:
-            run = Run(step.name, challenger, mirror.rows, seconds, None, outcome.nonfinite)
-            variant.count(run)
-            counter.ran()
-            if mirror.outputs:
-                counter.compared(*compare(mirror.outputs, outcome.outputs, mirror.rows))
 
-        def failed(mirror: Mirror, refusal: Refusal, seconds: float) -> None:
-            variant.count(Run(step.name, challenger, mirror.rows, seconds, refusal.reason))
-            counter.failed(refusal.reason)
+class ChallengerAccount:
+    """Counts what a lane tells."""
 
-        return LaneEvents(ran, failed, counter.late, counter.shutdown)
+    def __init__(self, variant: VariantCounter, shadow: "ShadowCounter") -> None:
+        self._variant = variant
+        self._shadow = shadow
+        self.compared = shadow.compared
+        self.late = shadow.late
+        self.shutdown = shadow.shutdown
+
+    def ran(self, requests: int, rows: int, seconds: float, nonfinite: int) -> None:
+        """Count requests that the model answered in one call."""
+        self._variant.count_together(requests, rows, seconds, nonfinite)
+        self._shadow.ran(requests)
+
+    def failed(self, rows: int, seconds: float, reason: Reason) -> None:
+        """Count a request that the model failed."""
+        self._variant.count_failure(rows, seconds, reason)
+        self._shadow.failed(reason)
 
 
 class ShadowCounter:
@@ -152,9 +159,9 @@ class ShadowCounter:
         self._words[self._offered] += offered
         self._words[self._full] += offered - taken
 
-    def ran(self) -> None:
-        """Count a request that the challenger answered."""
-        self._words[self._run] += 1
+    def ran(self, requests: int) -> None:
+        """Count requests that the challenger answered."""
+        self._words[self._run] += requests
 
     def compared(self, matches: int, mismatches: int) -> None:
         """Count rows that were compared with the champion's."""
@@ -165,13 +172,13 @@ class ShadowCounter:
         """Count a request that the challenger failed."""
         self._words[self._failed[reason]] += 1
 
-    def late(self) -> None:
-        """Count a request that waited too long."""
-        self._words[self._late] += 1
+    def late(self, requests: int) -> None:
+        """Count requests that waited too long."""
+        self._words[self._late] += requests
 
-    def shutdown(self) -> None:
-        """Count a request that still waited when the engine ended."""
-        self._words[self._shutdown] += 1
+    def shutdown(self, requests: int) -> None:
+        """Count requests that still waited when the engine ended."""
+        self._words[self._shutdown] += requests
 
 
 class NoPipelineRecorder:

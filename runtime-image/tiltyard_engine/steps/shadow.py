@@ -13,10 +13,11 @@ from tiltyard_core.draws import DRAW_SPACE
 from tiltyard_engine.call import Call, Mirror, Served
 from tiltyard_engine.columns import Columns
 from tiltyard_engine.execute import Job
-from tiltyard_engine.lane import Lane, Work
+from tiltyard_engine.lane import Lane
+from tiltyard_engine.mirrored import Answer
 from tiltyard_engine.steps.base import Context, ModelRunner
 
-Waiting = list[tuple[Call, str, Future[Columns | None]]]
+Waiting = list[tuple[Call, str, Answer]]
 
 
 class ShadowStep:
@@ -34,12 +35,17 @@ class ShadowStep:
         self._samples: Mapping[str, float] = {}
         """By challenger, the draws that it sees: those below."""
 
+        self._sees_all: list[str] = []
+        """All challengers, where each sees every request: nothing is drawn then."""
+
     def route(self, table: RoutingTable) -> None:
         """Put sampling in force."""
         routing = table.steps[self.name]
         if not isinstance(routing, ShadowRouting):
             raise TypeError(f"step {self.name!r} is a shadow, the table has a {routing.kind}")
         self._samples = {name: share * DRAW_SPACE for name, share in routing.samples.items()}
+        everything = all(share >= 1 for share in routing.samples.values())
+        self._sees_all = list(routing.samples) if everything else []
 
     def run(self, calls: Sequence[Call], context: Context) -> None:
         """Run the champion; challengers beside it where they answer, afterwards where not."""
@@ -62,8 +68,10 @@ class ShadowStep:
                 matches = self._compare(call.outputs[self.name], outputs, call.rows)
                 call.compared += ((self.name, name, *matches),)
 
-    def _sampled(self, context: Context) -> list[str]:
+    def _sampled(self, context: Context) -> Sequence[str]:
         """Challengers that see a request: one draw for all, so that samples are nested."""
+        if self._sees_all:
+            return self._sees_all
         draw = context.random()
         return [name for name, end in self._samples.items() if draw < end]
 
@@ -74,18 +82,20 @@ class ShadowStep:
             answers: dict[str, Columns | None] = dict.fromkeys(self._challengers)
             call.beside = {**call.beside, self.name: answers}
             for name in names:
-                answer: Future[Columns | None] = Future()
-                taken = self._lanes[name].offer([Work(self._mirror(call, name, {}), answer)])
-                call.offers += ((self.name, name, bool(taken)),)
+                answer: Answer = Future()
+                taken = self._lanes[name].ask(self._mirror(call, name, {}), answer)
+                call.offers += ((self.name, name, taken),)
                 waiting.append((call, name, answer))
         return waiting
 
     def _mirror(self, call: Call, name: str, outputs: Columns) -> Mirror:
         inputs = self._challengers[name].inputs(call)
-        return Mirror(self.name, name, inputs, outputs, call.rows)
+        compared = self._plan.compare_output
+        kept = {compared: outputs[compared]} if compared in outputs else {}
+        return Mirror(self.name, name, inputs, kept, call.rows)
 
 
-def _wait(answer: "Future[Columns | None]", deadline: float) -> Columns | None:
+def _wait(answer: Answer, deadline: float) -> Columns | None:
     try:
         return answer.result(max(deadline - time.monotonic(), 0))
     except FutureTimeoutError:
