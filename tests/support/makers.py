@@ -8,8 +8,9 @@ from typing import Any
 
 import yaml
 
-from tiltyard_api.manifest import read_pipeline
+from tiltyard_api.manifest import read_model, read_pipeline
 from tiltyard_api.resolved import GraphTensor, ResolvedModel
+from tiltyard_api.v1alpha1.model import Model
 from tiltyard_api.v1alpha1.pipeline import Pipeline
 
 Document = dict[str, Any]
@@ -33,12 +34,25 @@ spec:
 """
 """A valid manifest: a split of a and b, then c."""
 
+SHARED = """
+apiVersion: tiltyard.dev/v1alpha1
+kind: Model
+metadata: {name: shared}
+spec:
+  framework: onnx
+  source: {uri: file:shared.onnx}
+  threads: 4
+"""
+"""A valid Model."""
+
 _TENSOR = re.compile(r"(\S+) ([^\s\[]+)\[([^\]]*)\]")
 
 
-def make_document(changes: Mapping[str, Any] | None = None, remove: Sequence[str] = ()) -> Document:
-    """Give the manifest `PRICES`, with fields changed or removed by their paths."""
-    document: Document = yaml.safe_load(PRICES)
+def make_document(
+    changes: Mapping[str, Any] | None = None, remove: Sequence[str] = (), of: str = PRICES
+) -> Document:
+    """Give the manifest `PRICES`, or another, with fields changed or removed by their paths."""
+    document: Document = yaml.safe_load(of)
     for path, value in (changes or {}).items():
         parent, key = _place(document, path)
         parent[key] = copy.deepcopy(value)
@@ -63,6 +77,12 @@ def make_pipeline(steps: Sequence[Document] | None = None, **spec: object) -> Pi
     if steps is not None:
         changes["spec.steps"] = list(steps)
     return read_pipeline(make_document(changes))
+
+
+def make_model(name: str = "shared", **spec: object) -> Model:
+    """Give the Model `SHARED` with another name or other fields of its spec."""
+    changes = {f"spec.{field}": value for field, value in spec.items()}
+    return read_model(make_document({"metadata.name": name, **changes}, of=SHARED))
 
 
 def make_resolved(text: str = "x float32[?,4] -> y float32[?,1]", seed: str = "") -> ResolvedModel:

@@ -30,7 +30,7 @@ def of_pipeline(document: Data) -> Iterator[Fault]:
     for index, model in entries(spec, "models"):
         yield from _described_once(model, f"spec.models[{index}]")
         yield from _python(model, f"spec.models[{index}]")
-    yield from _workers_fit(spec)
+    yield from workers_fit(spec)
     yield from of_deployment(mapping(spec, "deployment"), "spec.deployment")
     yield from repeated(spec, "steps", "name", "spec")
     earlier: set[str] = set()
@@ -75,7 +75,7 @@ def _python(model: Data, path: str) -> Iterator[Fault]:
                 yield Fault(f"{path}.{field}", message)
 
 
-def _workers_fit(spec: Data) -> Iterator[Fault]:
+def workers_fit(spec: Data) -> Iterator[Fault]:
     """The engine and the workers of Python models have the memory of a pod together."""
     own = quantity_bytes(ENGINE_MEMORY)
     try:

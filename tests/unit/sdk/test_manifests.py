@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from makers import PRICES
+from makers import PRICES, SHARED
 from tiltyard.failure import Failure
 from tiltyard.manifests import read_manifests
 
@@ -35,7 +35,10 @@ def faults_of(*files: Path) -> list[str]:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_what_is_said_of_a_file(case: dict[str, Any]) -> None:
-    assert faults_of(written(case["file"].replace("PIPELINE", PRICES))) == case["said"]
+    assert (
+        faults_of(written(case["file"].replace("PIPELINE", PRICES).replace("MODEL", SHARED)))
+        == case["said"]
+    )
 
 
 def test_bytes_that_are_no_text() -> None:
@@ -94,3 +97,62 @@ def test_sources_without_a_digest_are_warned_of() -> None:
         "spec.models[0].source",
         "spec.models[2].source",
     ]
+
+
+REFERRING = PRICES.replace(
+    "framework: onnx, source: {uri: file:b.onnx}", "modelRef: {name: shared}"
+)
+
+
+def test_models_may_stand_in_any_file_and_keep_their_folders() -> None:
+    files = [written(REFERRING, "one/p.yaml"), written(SHARED, "two/m.yaml")]
+    for order in (files, files[::-1]):
+        (manifest,) = read_manifests(order).served()
+        assert [(one.entry.name, one.folder.name, one.place) for one in manifest.described()] == [
+            ("a", "one", "one/p.yaml: spec.models[0]"),
+            ("b", "two", "two/m.yaml: spec"),
+            ("c", "one", "one/p.yaml: spec.models[2]"),
+        ]
+        assert manifest.described()[1].entry.threads == 4
+
+
+def test_pipelines_and_models_may_share_a_file_and_a_name() -> None:
+    model = SHARED.replace("name: shared", "name: prices")
+    text = f"{REFERRING.replace('name: shared', 'name: prices')}---{model}"
+    (manifest,) = read_manifests([written(text)]).served()
+    assert manifest.described()[1].place == "p.yaml (document 2): spec"
+
+
+def test_a_model_of_another_namespace_is_another_model() -> None:
+    elsewhere = SHARED.replace("{name: shared}", "{name: shared, namespace: other}")
+    found = read_manifests([written(f"{REFERRING}---{elsewhere}---{SHARED}")])
+    assert found.served()[0].described()[1].place == "p.yaml (document 3): spec"
+
+
+def test_a_model_that_is_not_there_is_a_fault_for_who_serves_and_a_warning_for_who_validates() -> (
+    None
+):
+    found = read_manifests([written(REFERRING)])
+    assert list(found.unknown_references()) == [
+        "p.yaml: Model 'shared' is not in these files: not looked at"
+    ]
+    with pytest.raises(Failure) as caught:
+        found.served()
+    (line,) = caught.value.lines
+    assert line.startswith("p.yaml: spec.models[1].modelRef.name: no Model 'shared' in namespace")
+
+
+def test_models_alone_are_valid_but_nothing_to_serve() -> None:
+    found = read_manifests([written(SHARED)])
+    assert [model.key for model in found.models] == [("default", "shared")]
+    with pytest.raises(Failure, match="there is no Pipeline in these files"):
+        found.served()
+
+
+def test_a_shared_source_without_a_digest_is_warned_of_once() -> None:
+    text = "---".join([REFERRING, REFERRING.replace("name: prices", "name: other"), SHARED])
+    lines = [
+        line.partition(": file:")[0] for line in read_manifests([written(text)]).unpinned_sources()
+    ]
+    assert lines.count("p.yaml (document 3): spec.source") == 1
+    assert len(lines) == 5
