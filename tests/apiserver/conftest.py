@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from cluster.binaries import Binaries, MissingError, find
 from cluster.plane import ControlPlane
 from cluster.shared import shared
 from kubectl import Kubectl
+from localnode.node import LABEL, LocalNode, running_node
 
 
 @pytest.fixture(scope="session")
@@ -47,13 +49,21 @@ def api(control_plane: ControlPlane) -> Iterator[Api]:
 
 @pytest.fixture
 def namespace(api: Api) -> Iterator[str]:
-    """A namespace of the test's own."""
+    """A namespace of the test's own. Its pods run on the node of that name, if there is one."""
     name = f"test-{secrets.token_hex(4)}"
-    about = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+    selector = {"scheduler.alpha.kubernetes.io/node-selector": f"{LABEL}={name}"}
+    about = {"metadata": {"name": name, "annotations": selector}}
     api.call("POST", "/api/v1/namespaces", about)
     yield name
     if api.get(f"/api/v1/namespaces/{name}"):
         api.call("DELETE", f"/api/v1/namespaces/{name}")
+
+
+@pytest.fixture
+def local_node(control_plane: ControlPlane, namespace: str, tmp_path: Path) -> Iterator[LocalNode]:
+    """A node that runs the pods of the test's namespace as processes."""
+    with running_node(control_plane, namespace, tmp_path / "node") as node:
+        yield node
 
 
 @pytest.fixture

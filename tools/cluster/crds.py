@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from cluster.plane import ControlPlane
+from cluster.plane import ControlPlane, NotReadyError
 
 CRDS = Path(__file__).resolve().parents[2] / "crds"
 
@@ -16,4 +16,6 @@ def install_crds(plane: ControlPlane) -> None:
 
 def _kubectl(plane: ControlPlane, *arguments: str) -> None:
     command: list[str | Path] = [plane.kubectl, f"--kubeconfig={plane.kubeconfig}", *arguments]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - our kubectl
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our kubectl
+    if done.returncode:
+        raise NotReadyError(f"the CRDs cannot be installed:\n{done.stderr}")

@@ -52,6 +52,10 @@ class Child:
                 self.process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(seconds)
+        return self.kill()
+
+    def kill(self) -> int:
+        """End the program and what it started at once; gives its exit code."""
         self.signal(signal.SIGKILL)
         return self.process.wait()
 
