@@ -20,7 +20,7 @@ from kubernetes.client import ApiClient, Configuration
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config import ConfigException
 
-from tiltyard_operator.errors import ClusterError, Conflict, Refused, Unavailable
+from tiltyard_operator.errors import ClusterError, Conflict, NoCluster, Refused, Unavailable
 from tiltyard_operator.kinds import EVENT, Kind, Object, kind_of
 from tiltyard_operator.log import log
 from tiltyard_operator.metrics import WRITES
@@ -89,15 +89,45 @@ def find_configuration() -> Configuration:
     """Where the API server is and who we are: the pod's service account, else the kubeconfig.
 
     Raises:
-        ConfigException: there is neither.
+        NoCluster: there is neither, or it cannot be used.
 
     """
     found = Configuration()
     try:
         config.load_incluster_config(client_configuration=found)
     except ConfigException:
-        config.load_kube_config(client_configuration=found)
+        try:
+            config.load_kube_config(client_configuration=found)
+        except ConfigException as error:
+            raise NoCluster(f"no service account of a pod, and no kubeconfig: {error}") from error
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What another client needs to ask the same API server as the same user."""
+
+    server: str
+    ca: str | None
+    verify: bool
+    scheme: str | None
+    token: str | None
+    certificate: str | None
+    key: str | None
+
+
+def credentials(configuration: Configuration) -> Credentials:
+    """Credentials as they are now: a pod's token is replaced while it runs."""
+    scheme, _, token = (configuration.get_api_key_with_prefix("BearerToken") or "").partition(" ")
+    return Credentials(
+        server=configuration.host,
+        ca=configuration.ssl_ca_cert,
+        verify=configuration.verify_ssl,
+        scheme=scheme.capitalize() or None,
+        token=token or None,
+        certificate=configuration.cert_file,
+        key=configuration.key_file,
+    )
 
 
 class Cluster:

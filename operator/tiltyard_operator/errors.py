@@ -1,6 +1,10 @@
 """What a call to the API server may end with, besides an answer."""
 
 
+class NoCluster(Exception):  # noqa: N818 - what is the matter
+    """Nothing says where an API server is."""
+
+
 class ClusterError(Exception):
     """A call that did not do what it was to do."""
 

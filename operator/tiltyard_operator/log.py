@@ -46,3 +46,4 @@ class Lines(logging.Handler):
 def take_over(level: int = logging.WARNING) -> None:
     """Let everything that libraries log come out in our form."""
     logging.basicConfig(handlers=[Lines()], level=level, force=True)
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)  # signals are ours

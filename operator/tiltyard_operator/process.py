@@ -4,8 +4,9 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
-from tiltyard_operator.cluster import Bounds, Cluster, find_configuration
+from tiltyard_operator.cluster import Bounds, Cluster, credentials, find_configuration
 from tiltyard_operator.errors import ClusterError
 from tiltyard_operator.face import Face, Health, lifeless
 from tiltyard_operator.handlers import Handler, Handlers
@@ -93,7 +94,8 @@ class Operator:
         kinds = self._watched()
         if kinds is None:
             return self._lost()
-        watches = Watches(find_configuration(), kinds, self._settings.namespaces, self._ended)
+        login = partial(credentials, find_configuration())
+        watches = Watches(login, kinds, self._settings.namespaces, self._ended)
         self._health.seen = time.monotonic()
         self._workers.start()
         watches.start()

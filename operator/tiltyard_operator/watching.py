@@ -7,12 +7,12 @@ finalizer and no annotation on anybody's object.
 import itertools
 import random
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import kopf
-from kubernetes.client import Configuration
 
+from tiltyard_operator.cluster import Credentials
 from tiltyard_operator.handlers import Handler
 from tiltyard_operator.kinds import LEASE, MODEL, PIPELINE, Kind
 from tiltyard_operator.lease import NAME
@@ -77,17 +77,16 @@ def configure(settings: kopf.OperatorSettings, kinds: Mapping[Kind, Handler]) ->
             settings.watching.label_selectors[place] = OURS
 
 
-def connection(configuration: Configuration) -> kopf.ConnectionInfo:
-    """Where the API server is and who we are, in kopf's words; read anew after each 401."""
-    scheme, _, token = (configuration.get_api_key_with_prefix("BearerToken") or "").partition(" ")
+def connection(found: Credentials) -> kopf.ConnectionInfo:
+    """Where the API server is and who we are, in kopf's words."""
     return kopf.ConnectionInfo(
-        server=configuration.host,
-        ca_path=configuration.ssl_ca_cert,
-        insecure=not configuration.verify_ssl,
-        scheme=scheme.capitalize() or None,
-        token=token or None,
-        certificate_path=configuration.cert_file,
-        private_key_path=configuration.key_file,
+        server=found.server,
+        ca_path=found.ca,
+        insecure=not found.verify,
+        scheme=found.scheme,
+        token=found.token,
+        certificate_path=found.certificate,
+        private_key_path=found.key,
     )
 
 
@@ -98,7 +97,7 @@ class Watches(threading.Thread):
     says why, and the process must end and start anew.
 
     Args:
-        configuration: where the API server is and who we are.
+        login: says where the API server is and who we are; asked anew after each 401.
         kinds: what to watch, and who takes the events.
         namespaces: where; empty: everywhere.
         ended: set when the thread ends, for whatever reason.
@@ -107,13 +106,13 @@ class Watches(threading.Thread):
 
     def __init__(
         self,
-        configuration: Configuration,
+        login: Callable[[], Credentials],
         kinds: Mapping[Kind, Handler],
         namespaces: tuple[str, ...],
         ended: threading.Event,
     ) -> None:
         super().__init__(name="watches", daemon=True)
-        self._configuration = configuration
+        self._login = login
         self._kinds = kinds
         self._namespaces = namespaces
         self._ended = ended
@@ -147,7 +146,7 @@ class Watches(threading.Thread):
 
         @kopf.on.login(registry=registry)
         async def login(**_: object) -> kopf.ConnectionInfo:
-            return connection(self._configuration)
+            return connection(self._login())
 
         for kind, handler in self._kinds.items():
             _subscribe(registry, kind, handler)
