@@ -1,7 +1,5 @@
 """What is looked at after what was seen."""
 
-from typing import Any
-
 import pytest
 
 from tiltyard_operator.face import Health
@@ -30,7 +28,7 @@ def handlers(adds: Added) -> Handlers:
     return Handlers(adds, Health())
 
 
-def obj(kind: Kind, name: str, version: int = 1, **rest: Any) -> Object:
+def obj(kind: Kind, name: str, version: int = 1, **rest: object) -> Object:
     head = {
         "namespace": "shop",
         "name": name,

@@ -1,4 +1,4 @@
-"""Which key is next: one at a time, nothing lost, pauses that grow, the API server's wishes kept."""
+"""Which key is next: one at a time, nothing lost, pauses that grow, the server's wishes kept."""
 
 import threading
 import time
