@@ -1,11 +1,10 @@
 """What those who fetch models are asked, and what they say: in files, arguments and last words."""
 
-from enum import StrEnum
-
 from pydantic import Field
 
 from tiltyard_api.base import Contract
 from tiltyard_api.resolved import ResolvedModel
+from tiltyard_api.v1alpha1.conditions import ConditionReason
 from tiltyard_api.v1alpha1.models import SHA256_PATTERN, ModelEntry
 
 SECRETS = "/etc/tiltyard/secrets"
@@ -16,27 +15,6 @@ CLAIMS = "/var/lib/tiltyard/claims"
 
 REPORT_BYTES = 4096
 """What Kubernetes keeps of a container's last words."""
-
-
-class ArtifactReason(StrEnum):
-    """Why an artifact is not served. People and programs may branch on it; messages may change."""
-
-    SOURCE_NOT_FOUND = "SourceNotFound"
-    ACCESS_DENIED = "AccessDenied"
-    ADDRESS_REFUSED = "AddressRefused"
-    SOURCE_UNAVAILABLE = "SourceUnavailable"
-    SOURCE_UNSUPPORTED = "SourceUnsupported"
-    FETCH_TIMEOUT = "FetchTimeout"
-    TOO_LARGE = "TooLarge"
-    NO_SPACE = "NoSpace"
-    DIGEST_MISMATCH = "DigestMismatch"
-    ARTIFACT_CHANGED = "ArtifactChanged"
-    UNSAFE_ARCHIVE = "UnsafeArchive"
-    NOT_A_MODEL = "NotAModel"
-    LOAD_FAILED = "LoadFailed"
-    SIGNATURE_MISMATCH = "SignatureMismatch"
-    SIGNATURE_TOO_LARGE = "SignatureTooLarge"
-    REQUIREMENTS_NOT_LOCKED = "RequirementsNotLocked"
 
 
 class Artifact(Contract):
@@ -73,5 +51,7 @@ class TrialReport(Contract):
     address: str | None = None
     """Immutable address of the bytes, where the store has one."""
 
-    reason: ArtifactReason | None = None
+    reason: ConditionReason | None = None
+    """One of `ARTIFACT_FAULTS`."""
+
     fault: str | None = None

@@ -18,7 +18,7 @@ from tiltyard_api.v1alpha1.deployment import (
     VALUE_PATTERN,
 )
 from tiltyard_api.v1alpha1.metadata import NAMESPACE_PATTERN
-from tiltyard_api.v1alpha1.models import NAME_PATTERN, SHA256_PATTERN, URI_PATTERN
+from tiltyard_api.v1alpha1.models import NAME_PATTERN, SECRET_PATTERN, SHA256_PATTERN, URI_PATTERN
 from tiltyard_api.v1alpha1.steps import HEADER_PATTERN, REFERENCE_PATTERN
 
 PLANNED = {
@@ -26,7 +26,6 @@ PLANNED = {
     "experiment": "remove it",
     "interleave": "use a split",
     "records": "remove it",
-    "secretName": "use a source that needs no credentials",
     "validations": "remove it",
 }
 """Fields of the documented surface whose feature this version does not have, with a way around."""
@@ -38,7 +37,9 @@ _PATTERNS = {
     DURATION_PATTERN: "must be a duration such as 50ms, 10s or 1h30m",
     QUANTITY_PATTERN: "must be a quantity such as 512Mi or 1Gi",
     REFERENCE_PATTERN: "must be request.COLUMN or STEP.OUTPUT",
-    URI_PATTERN: "must be file:PATH, the only source of this version",
+    URI_PATTERN: "must be file:PATH, or start with pvc://, http://, https://, s3://, gs://, az://, "
+    "oci:// or hf://",
+    SECRET_PATTERN: "must be the name of a Secret: lower-case letters, digits, '-' and '.'",
     SHA256_PATTERN: "must be the SHA-256 as 64 hex digits in lower case (see sha256sum)",
     HEADER_PATTERN: "must be the name of a header, such as x-user-id",
     DNS_PATTERN: "must be lower-case letters, digits, '-' and '.', letters or digits at its ends",

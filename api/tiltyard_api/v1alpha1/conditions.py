@@ -65,9 +65,13 @@ class ConditionReason(StrEnum):
     # An artifact.
     SOURCE_NOT_FOUND = "SourceNotFound"
     SOURCE_UNAVAILABLE = "SourceUnavailable"
+    SOURCE_UNSUPPORTED = "SourceUnsupported"
     ACCESS_DENIED = "AccessDenied"
+    ADDRESS_REFUSED = "AddressRefused"
+    NO_SPACE = "NoSpace"
     DIGEST_MISMATCH = "DigestMismatch"
     TOO_LARGE = "TooLarge"
+    UNSAFE_ARCHIVE = "UnsafeArchive"
     NOT_A_MODEL = "NotAModel"
     LOAD_FAILED = "LoadFailed"
     SIGNATURE_MISMATCH = "SignatureMismatch"
@@ -90,9 +94,13 @@ ARTIFACT_FAULTS: AbstractSet[ConditionReason] = frozenset(
     {
         ConditionReason.SOURCE_NOT_FOUND,
         ConditionReason.SOURCE_UNAVAILABLE,
+        ConditionReason.SOURCE_UNSUPPORTED,
         ConditionReason.ACCESS_DENIED,
+        ConditionReason.ADDRESS_REFUSED,
+        ConditionReason.NO_SPACE,
         ConditionReason.DIGEST_MISMATCH,
         ConditionReason.TOO_LARGE,
+        ConditionReason.UNSAFE_ARCHIVE,
         ConditionReason.NOT_A_MODEL,
         ConditionReason.LOAD_FAILED,
         ConditionReason.SIGNATURE_MISMATCH,

@@ -11,7 +11,8 @@ from tiltyard_api.quantities import Duration, Quantity, quantity_bytes
 from tiltyard_api.tensors import TensorType
 
 SHA256_PATTERN = "^[0-9a-f]{64}$"
-URI_PATTERN = r"^file:.+$"
+URI_PATTERN = r"^(file:|(pvc|https?|s3|gs|az|oci|hf)://).+$"
+SECRET_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 NAME_LENGTH = 50
 """Longest name of a Pipeline or Model: every derived name then fits into 63 characters."""
@@ -50,10 +51,13 @@ class Source(Contract):
     """Where a model's bytes come from."""
 
     uri: str = Field(pattern=URI_PATTERN, max_length=2048)
-    """`file:PATH` (relative to the manifest) or `file:///PATH`."""
+    """`file:PATH`, `pvc://CLAIM/PATH`, `https://`, `s3://`, `gs://`, `az://`, `oci://` or `hf://`."""
 
     sha256: str | None = Field(default=None, pattern=SHA256_PATTERN, max_length=64)
     """Digest that the bytes must have; anything else is refused."""
+
+    secret_name: str | None = Field(default=None, pattern=SECRET_PATTERN, max_length=253)
+    """Secret of the namespace that holds what the source is read with."""
 
 
 class Tensor(Contract):
