@@ -7,18 +7,29 @@ from tiltyard_api.base import canonical
 from tiltyard_api.faults import Fault
 from tiltyard_api.names import model_version
 from tiltyard_api.plan import PlanModel, PlanTensor
-from tiltyard_api.quantities import seconds
+from tiltyard_api.quantities import quantity_bytes, seconds
 from tiltyard_api.resolved import GraphTensor, ResolvedModel
 from tiltyard_api.tensors import ANY_LENGTH, TensorSpec, TensorType
-from tiltyard_api.v1alpha1.models import Batch, InputTensor, ModelEntry, Tensor
+from tiltyard_api.v1alpha1.models import (
+    DEFAULT_MEMORY,
+    DEFAULT_WORKERS,
+    Batch,
+    Framework,
+    InputTensor,
+    ModelEntry,
+    Tensor,
+)
 
-CONFIGURATION = {"framework", "inputs", "outputs", "batch", "threads", "timeout"}
+CONFIGURATION = frozenset(
+    ("framework", "inputs", "outputs", "batch", "threads", "timeout", "memory", "workers")
+)
 """Fields of an entry that make another version of the same bytes."""
 
 
 def plan_model(entry: ModelEntry, resolved: ResolvedModel) -> PlanModel:
     """Pin a model. `signature_faults` must have found nothing."""
     single = runs_single(entry, resolved)
+    python = entry.framework is Framework.PYTHON
     configuration = entry.model_copy(
         update=dict.fromkeys(set(ModelEntry.model_fields) - CONFIGURATION)
     )
@@ -35,7 +46,25 @@ def plan_model(entry: ModelEntry, resolved: ResolvedModel) -> PlanModel:
         row_dimension=has_row_dimension(entry, resolved),
         threads=entry.threads,
         timeout=seconds(entry.timeout),
+        memory=quantity_bytes(entry.memory or DEFAULT_MEMORY) if python else None,
+        workers=(entry.workers or DEFAULT_WORKERS) if python else None,
     )
+
+
+def declared(entry: ModelEntry) -> tuple[tuple[GraphTensor, ...], tuple[GraphTensor, ...]]:
+    """Inputs and outputs of a Python model, which has no graph to ask: as its entry says."""
+    rows = () if entry.batch is Batch.SINGLE else (ANY_LENGTH,)
+    return (
+        tuple(_declared(tensor, (ANY_LENGTH,)) for tensor in entry.inputs or ()),
+        tuple(_declared(tensor, rows) for tensor in entry.outputs or ()),
+    )
+
+
+def _declared(tensor: Tensor, rows: tuple[int, ...]) -> GraphTensor:
+    """One tensor; without a shape it is a scalar a row."""
+    stacked = isinstance(tensor, InputTensor) and tensor.columns
+    shape = (len(tensor.columns or ()),) if stacked else tensor.shape or ()
+    return GraphTensor(name=tensor.from_ or tensor.name, type=tensor.type, shape=(*rows, *shape))
 
 
 def runs_single(entry: ModelEntry, resolved: ResolvedModel) -> bool:

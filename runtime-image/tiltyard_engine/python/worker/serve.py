@@ -1,0 +1,215 @@
+"""Loads a Python model and answers its calls, one at a time."""
+
+import json
+import mmap
+import os
+import socket
+import struct
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from .confine import confine
+from .frames import Array, Piece, packed, read_lengths, total_bytes, unpacked
+from .outputs import WrongOutputError, arrays_of
+
+MESSAGE = 1 << 16
+"""Most bytes of one message of the queue."""
+
+ROOM = 1 << 20
+"""What a socket may hold of large arrays, if the system lets it: fewer turns for the same bytes."""
+
+ONE_DESCRIPTOR = socket.CMSG_SPACE(struct.calcsize("i"))
+
+COUNT = struct.Struct("<I")
+"""In front of a call: bytes of its lengths."""
+
+ANSWER = struct.Struct("<BI")
+"""In front of an answer: whether it went well, and bytes of its lengths or of what went wrong."""
+
+WORDS = 500
+"""Most characters of what went wrong."""
+
+FRAMES = 20
+"""Calls of a traceback that are logged."""
+
+Function = Callable[[dict[str, Array]], object]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a keeper tells a worker, as JSON."""
+
+    keeper: int
+    path: str
+    """The model: a folder, or a single file."""
+
+    memory: int
+    queue: int
+    report: int
+    cell: int
+    """Descriptors: where calls come from, where to say once that it is loaded, and a page that
+    tells since when it has been busy."""
+
+    inputs: list[list[str]]
+    outputs: list[list[str]]
+    """Name and type of each."""
+
+
+class LoadFault(Exception):  # noqa: N818 - the field's word
+    """A model that cannot be loaded, in words for whoever wrote it."""
+
+
+def main(text: str) -> None:
+    """Run until the engine is gone."""
+    task = Task(**json.loads(text))
+    confine(task.keeper, task.memory)
+    try:
+        function = _load(Path(task.path))
+    except LoadFault as fault:
+        _report(task.report, {"fault": str(fault)})
+        sys.exit(1)
+    _report(task.report, {})
+    code = 1
+    try:
+        _serve_all(task, function)
+        code = 0
+    except BaseException as error:  # noqa: BLE001 - sys.exit, or a descriptor closed under us
+        _log(error)
+    finally:
+        os._exit(code)  # at once, whatever threads the model has
+
+
+def _serve_all(task: Task, function: Function) -> None:
+    """Answer calls until the engine is gone."""
+    cell = memoryview(mmap.mmap(task.cell, mmap.PAGESIZE)).cast("q")
+    os.close(task.cell)
+    queue = socket.socket(fileno=task.queue)
+    while True:
+        message, ancillary, _, _ = queue.recvmsg(MESSAGE, ONE_DESCRIPTOR)
+        if not message:
+            return
+        cell[0] = time.monotonic_ns()
+        (descriptor,) = struct.unpack("i", ancillary[0][2])
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, descriptor) as caller:
+            _serve(caller, message, task, function)
+        cell[0] = 0
+
+
+def _load(path: Path) -> Function:
+    sys.path += [str(Path(__file__).with_name("stubs"))]  # last: what is installed goes first
+    file = _module_file(path)
+    if path.is_dir():
+        sys.path.insert(0, str(path))
+    loader = SourceFileLoader(file.stem if path.is_dir() else "model", str(file))
+    module = ModuleType(loader.name)
+    module.__file__ = str(file)
+    sys.modules[loader.name] = module
+    function: object = None
+    try:
+        loader.exec_module(module)
+        function = getattr(module, "process_data", None)
+        if callable(function) and callable(getattr(module, "load", None)):
+            module.load(str(path if path.is_dir() else path.parent))
+    except BaseException as error:  # noqa: BLE001 - sys.exit at import is a fault like any
+        _log(error)
+        raise LoadFault(f"{loader.name}.py cannot be loaded: {_words(error)}") from None
+    if not callable(function):
+        raise LoadFault(f"{loader.name}.py has no function process_data(input_data): add it")
+    checked: Function = function
+    return checked
+
+
+def _module_file(path: Path) -> Path:
+    """`model.py`, or the only module at the top of the folder; or the file itself."""
+    if not path.is_dir():
+        return path
+    if (path / "model.py").is_file():
+        return path / "model.py"
+    modules = sorted(path.glob("*.py"))
+    if len(modules) == 1:
+        return modules[0]
+    there = ", ".join(file.name for file in modules[:10]) or "none"
+    raise LoadFault(f"no model.py at the top of the archive (modules there: {there}): add it")
+
+
+def _report(pipe: int, what: Mapping[str, str]) -> None:
+    os.write(pipe, json.dumps(what).encode())
+    os.close(pipe)
+
+
+def _serve(caller: socket.socket, message: bytes, task: Task, function: Function) -> None:
+    """Answer one call. A caller who left is no trouble."""
+    try:
+        inputs = _inputs(caller, message, task)
+        pieces, size = _answer(inputs, task, function)
+        if size <= MESSAGE:
+            caller.sendall(b"".join(pieces))
+        else:
+            caller.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ROOM)
+            for piece in pieces:
+                caller.sendall(piece)
+    except (BrokenPipeError, ConnectionError):
+        pass
+
+
+def _inputs(caller: socket.socket, message: bytes, task: Task) -> dict[str, Array]:
+    """Arrays of a call: short ones came with the message, the others follow on the socket."""
+    (length,) = COUNT.unpack_from(message)
+    start = COUNT.size + length
+    lengths = read_lengths(message[COUNT.size : start], len(task.inputs))
+    size = total_bytes(lengths)
+    view = memoryview(bytearray(message[start:]))
+    if view.nbytes < size:
+        view, got = np.empty(size, np.uint8).data, 0
+        while got < size:
+            more = caller.recv_into(view[got:])
+            if not more:
+                raise ConnectionResetError
+            got += more
+    types = [kind for _, kind in task.inputs]
+    arrays = unpacked(view, lengths, types)
+    return {name: array for (name, _), array in zip(task.inputs, arrays, strict=True)}
+
+
+def _answer(inputs: dict[str, Array], task: Task, function: Function) -> tuple[list[Piece], int]:
+    """Run the function. Whatever it raises becomes words; what would end us still does."""
+    try:
+        result = function(inputs)
+        arrays = arrays_of(result, [(name, kind) for name, kind in task.outputs])
+        lengths, pieces, size = packed(arrays, [kind for _, kind in task.outputs])
+    except WrongOutputError as error:
+        return [_failed(str(error))], 0
+    except Exception as error:  # noqa: BLE001 - the function's own
+        _log(error)
+        return [_failed(_words(error))], 0
+    return [ANSWER.pack(1, len(lengths)), lengths, *pieces], size
+
+
+def _failed(words: str) -> bytes:
+    text = words[:WORDS].encode(errors="replace")
+    return ANSWER.pack(0, len(text)) + text
+
+
+def _words(error: BaseException) -> str:
+    """Name and first line of an error, however long it is."""
+    try:
+        text = str(error)[:WORDS]
+    except Exception:  # noqa: BLE001 - an error that cannot even say what it is
+        text = ""
+    first = next(iter(text.splitlines()), "")
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def _log(error: BaseException) -> None:
+    """Say where it happened, for the log."""
+    lines = traceback.format_tb(error.__traceback__)[-FRAMES:]
+    sys.stderr.write("".join(lines) + _words(error) + "\n")
+    sys.stderr.flush()

@@ -1,0 +1,1 @@
+"""The name that models of other servers import types from."""
