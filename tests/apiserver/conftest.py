@@ -11,6 +11,7 @@ from cluster.api import Api
 from cluster.binaries import Binaries, MissingError, find
 from cluster.plane import ControlPlane
 from cluster.shared import shared
+from faultproxy.proxy import FaultProxy
 from kubectl import Kubectl
 from localnode.node import LABEL, LocalNode, running_node
 
@@ -64,6 +65,13 @@ def local_node(control_plane: ControlPlane, namespace: str, tmp_path: Path) -> I
     """A node that runs the pods of the test's namespace as processes."""
     with running_node(control_plane, namespace, tmp_path / "node") as node:
         yield node
+
+
+@pytest.fixture
+def proxy(control_plane: ControlPlane) -> Iterator[FaultProxy]:
+    """A way to the API server on which things go wrong."""
+    with FaultProxy().running(control_plane) as proxy:
+        yield proxy
 
 
 @pytest.fixture
