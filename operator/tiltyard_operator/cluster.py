@@ -38,10 +38,6 @@ LONGEST_WAIT = 120.0
 UNKNOWN_PATH = b"404 page not found"
 """What the API server says, in this one case not as JSON, of a group that it does not have."""
 
-READ_PAUSES = (0.2, 0.8)
-"""Seconds between the attempts of a read. A write is never sent twice: its first sending may
-have worked, and only the next reconcile, which reads first, can tell."""
-
 LONGEST_ANSWER = 1 << 28
 """Bytes: a list of 20,000 large Pipelines."""
 
@@ -59,6 +55,10 @@ class Bounds:
 
     total: float = 20.0
     """All attempts together, and an answer that trickles."""
+
+    pauses: tuple[float, ...] = (0.2, 0.8)
+    """Between the attempts of a read. A write is never sent twice: its first sending may have
+    worked, and only the next reconcile, which reads first, can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +288,7 @@ class Cluster:
     ) -> Object:
         call = Call("GET", path, query or {}, accept=accept)
         deadline = time.monotonic() + self._bounds.total
-        for pause in READ_PAUSES:
+        for pause in self._bounds.pauses:
             try:
                 return judge(call, self._send(call, deadline))
             except Unavailable as error:
