@@ -8,8 +8,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import sys
 
 from tiltyard_engine.load import LoadError
+from tiltyard_engine.parents import end_with_parent
 from tiltyard_engine.settings import parse
-from tiltyard_engine.supervisor import Supervisor, end_when_told, end_with_parent
+from tiltyard_engine.supervisor import Supervisor, end_when_told
 
 
 def main() -> int:

@@ -7,7 +7,7 @@ and benchmarks call the same thing.
 import json
 from collections.abc import Mapping, Sequence
 
-from tiltyard_api.plan import Plan, PlanShadow, PlanSplit
+from tiltyard_api.plan import Plan, PlanShadow, PlanSplit, PlanStep
 from tiltyard_api.reasons import Reason
 from tiltyard_api.routing import RoutingTable, SplitRouting
 from tiltyard_core.tables import misfit
@@ -43,15 +43,13 @@ class Dataplane:
         self.plan = plan
         self.routing = table
         self.steps = [build(step, sessions, lanes) for step in plan.steps]
-        answering = {n for step in plan.steps for n in variants_of(step)[: _answering(step)]}
-        self.waits = any(sessions[name].waits for name in answering) or any(
-            isinstance(step, PlanShadow) and step.respond for step in plan.steps
+        self.waits = any(
+            (isinstance(step, PlanShadow) and step.respond)
+            or any(sessions[name].waits for name in answering(step))
+            for step in plan.steps
         )
         """Whether calls wait for another process or for challengers: never in the event loop."""
-        self._costs = [
-            [sessions[name].cost for name in variants_of(step)[: _answering(step)]]
-            for step in plan.steps
-        ]
+        self._costs = [[sessions[name].cost for name in answering(step)] for step in plan.steps]
         self._one_row = sum(max(cost.of(1) for cost in costs) for costs in self._costs)
         self._variants = {
             step.name: frozenset(step.variants if isinstance(step, PlanSplit) else ())
@@ -141,9 +139,9 @@ class Dataplane:
                 return
 
 
-def _answering(step: object) -> int | None:
-    """How many of a step's models an answer waits for: challengers are none of them."""
-    return 1 if isinstance(step, PlanShadow) else None
+def answering(step: PlanStep) -> tuple[str, ...]:
+    """Models of a step that an answer waits for: challengers are none of them."""
+    return (step.champion,) if isinstance(step, PlanShadow) else variants_of(step)
 
 
 def model_split(plan: Plan, variant: str) -> str:

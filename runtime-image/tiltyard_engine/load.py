@@ -9,9 +9,13 @@ from pydantic import ValidationError
 from tiltyard_api.base import Contract
 from tiltyard_api.plan import Plan, PlanModel
 from tiltyard_api.routing import RoutingTable
+from tiltyard_api.v1alpha1.models import Framework
 from tiltyard_core.tables import misfit
-from tiltyard_engine.model import ModelError
+from tiltyard_engine.artifacts import content_of
+from tiltyard_engine.model import Model, ModelError
 from tiltyard_engine.pipeline import Loaded
+from tiltyard_engine.python.calls import Artifact, PythonModel
+from tiltyard_engine.python.environment import FOLDER, RequirementsError, known_interpreter
 from tiltyard_engine.sessions import Session
 from tiltyard_engine.settings import Settings
 
@@ -31,7 +35,7 @@ def load(settings: Settings) -> list[Loaded]:
         LoadError: one sentence that names the file or the model.
 
     """
-    sessions: dict[str, Session] = {}
+    models: dict[str, Model] = {}
     loaded = []
     for plan_file, routing_file in zip(settings.plans, settings.routing, strict=True):
         plan = _read(plan_file, Plan)
@@ -42,9 +46,9 @@ def load(settings: Settings) -> list[Loaded]:
         if fault:
             raise LoadError(f"{routing_file} does not fit {plan_file}: {fault}")
         for model in plan.models:
-            if model.version not in sessions:
-                sessions[model.version] = _session(model, settings.artifacts)
-        mine = {model.name: sessions[model.version] for model in plan.models}
+            if model.version not in models:
+                models[model.version] = _load(model, settings.artifacts)
+        mine = {model.name: models[model.version] for model in plan.models}
         loaded.append(Loaded(plan, table, mine))
     return loaded
 
@@ -69,15 +73,23 @@ def _read(path: Path, kind: type[AnyContract]) -> AnyContract:
         raise LoadError(f"{path} is damaged: {first['loc']}: {first['msg']}") from error
 
 
-def _session(model: PlanModel, artifacts: Path) -> Session:
+def _load(model: PlanModel, artifacts: Path) -> Model:
     path = artifacts / model.digest
     try:
         _check_digest(path, model.digest)
-        session = Session(model, path)
-    except (ModelError, OSError) as error:
+        python = model.framework is Framework.PYTHON
+        loaded = _python(model, path) if python else Session(model, path)
+    except (ModelError, RequirementsError, OSError) as error:
         raise LoadError(f"model {model.name!r} cannot be loaded: {error}") from error
-    session.learn()
-    return session
+    loaded.learn()
+    return loaded
+
+
+def _python(model: PlanModel, path: Path) -> Model:
+    """Make a Python model ready to have workers, which its keeper starts."""
+    folder = content_of(path)
+    place = folder if folder.is_dir() else path
+    return PythonModel(model, Artifact(place, known_interpreter(place, path.parent / FOLDER)))
 
 
 def _check_digest(path: Path, digest: str) -> None:

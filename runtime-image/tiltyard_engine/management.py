@@ -7,7 +7,7 @@ import asyncio
 import json
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 import uvloop
@@ -16,6 +16,7 @@ from prometheus_client.exposition import choose_encoder
 from tiltyard_api.plan import Plan
 from tiltyard_api.reasons import Reason
 from tiltyard_engine.counters import CounterFile, Series
+from tiltyard_engine.dataplane import answering
 from tiltyard_engine.errors import Refusal
 from tiltyard_engine.exposition import registry
 from tiltyard_engine.http.limits import Limits
@@ -33,6 +34,15 @@ not say that nothing is ready. Workers that need longer are news."""
 MANAGEMENT_LIMITS = Limits(max_body=1024, max_connections=256)
 
 
+def _down(one: Loaded) -> Iterator[str]:
+    """Steps that can answer nobody at the moment, whichever of their models is asked."""
+    for step in one.plan.steps:
+        faults = {name: one.sessions[name].why_down() for name in answering(step)}
+        if all(faults.values()):
+            words = ", ".join(f"model {name!r} {fault}" for name, fault in faults.items())
+            yield f"step {step.name!r}: {words}"
+
+
 def run_management(
     loaded: Sequence[Loaded], counters: CounterFile, listening: socket.socket
 ) -> None:
@@ -41,7 +51,7 @@ def run_management(
 
 
 async def _serve(management: "Management", listening: socket.socket) -> None:
-    server = Server(management.handle, problem, MANAGEMENT_LIMITS)
+    server = Server(management.handle, lambda refusal, _: problem(refusal), MANAGEMENT_LIMITS)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, ended.set)
@@ -92,6 +102,9 @@ class Management:
         return Response(200, b"ok\n", TEXT)
 
     def _readyz(self, _request: Request) -> Response:
+        down = [fault for one in self._loaded for fault in _down(one)]
+        if down:
+            return problem(Refusal(Reason.NOT_READY, "; ".join(down)))
         waiting = [n for n, block in enumerate(self._counters.blocks) if not block.read(READY)]
         if not waiting:
             return Response(200, b"ok\n", TEXT)

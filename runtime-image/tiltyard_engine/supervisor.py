@@ -4,7 +4,6 @@ It never runs a thread, an event loop or a model's code after the fork, so that 
 on can be broken by what it serves, and so that a fork is always safe.
 """
 
-import ctypes
 import os
 import signal
 import socket
@@ -23,12 +22,13 @@ from tiltyard_engine.load import load
 from tiltyard_engine.log import log
 from tiltyard_engine.management import run_management
 from tiltyard_engine.metrics import READY, engine_series
+from tiltyard_engine.parents import end_with_parent
 from tiltyard_engine.pipeline import Loaded
+from tiltyard_engine.python.calls import PythonModel
+from tiltyard_engine.python.keeper import run_keeper
+from tiltyard_engine.python.starting import python_models, wait_loaded
 from tiltyard_engine.settings import Settings
 from tiltyard_engine.worker import run_worker
-
-PR_SET_PDEATHSIG = 1
-"""prctl(2): a signal to get when the parent dies."""
 
 RESTART_SECONDS = (0.0, 0.1, 0.5, 1.0, 5.0)
 """Pause before a child is started again, by how often it died in a row."""
@@ -66,6 +66,8 @@ class Supervisor:
             port = self._grpc_port.getsockname()[1]
             self._settings = settings = replace(settings, grpc_port=port)
         loaded = load(settings)
+        self._sockets: list[socket.socket] = []
+        self._keeper = self._keep(loaded)
         # Not before: nobody may wait at a port whose engine can still turn out not to start.
         management, self._sockets = _listen(settings)
         settle()
@@ -82,7 +84,37 @@ class Supervisor:
             Child(f"worker {n}", self._worker(n, loaded)) for n in range(settings.workers)
         ]
         self._management = Child("management", lambda: self._manage(loaded, management))
-        self._children = [self._management, *self._workers]
+        self._children = [*self._keeper, self._management, *self._workers]
+
+    def _keep(self, loaded: list[Loaded]) -> list[Child]:
+        """Start the keeper of the Python models, if there are any, and wait until they answer.
+
+        Raises:
+            LoadError: one that callers wait for cannot.
+
+        """
+        models = python_models(loaded)
+        if not models:
+            return []
+        keeper = Child("python", lambda: self._run_keeper(models), started=time.monotonic())
+        keeper.pid = _fork(keeper)
+        try:
+            wait_loaded(loaded)
+        except BaseException:
+            os.kill(keeper.pid, signal.SIGTERM)
+            os.waitpid(keeper.pid, 0)
+            raise
+        return [keeper]
+
+    def _run_keeper(self, models: list[PythonModel]) -> None:
+        """Keep workers; ports and pipes of the engine are none of its business."""
+        starter = self._settings.starter
+        ours = {*starter.data_sockets, starter.management_socket, starter.ready_pipe}
+        ours |= {listening.fileno() for listening in self._sockets}
+        for descriptor in ours:
+            if descriptor is not None:
+                os.close(descriptor)
+        run_keeper(models, self._settings.state)
 
     def _worker(self, number: int, loaded: list[Loaded]) -> Callable[[], None]:
         def run() -> None:
@@ -162,8 +194,8 @@ class Supervisor:
         _send(self._workers, signal.SIGTERM)
         wait = self._settings.drain_delay + self._settings.grace + EXTRA_SECONDS
         in_time = self._wait_for(self._workers, wait)
-        _send([self._management], signal.SIGTERM)
-        self._wait_for([self._management], EXTRA_SECONDS)
+        _send([*self._keeper, self._management], signal.SIGTERM)
+        self._wait_for([*self._keeper, self._management], EXTRA_SECONDS)
         return 0 if in_time else 1
 
     def _wait_for(self, children: list[Child], wait: float) -> bool:
@@ -186,11 +218,6 @@ def end_when_told() -> None:
     """
     for number in ENDINGS:
         signal.signal(number, lambda *_: sys.exit(0))
-
-
-def end_with_parent() -> None:
-    """Have the kernel send us SIGTERM when our parent ends, however it ends."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _not_ready(block: Block) -> None:

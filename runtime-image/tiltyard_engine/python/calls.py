@@ -31,7 +31,7 @@ from tiltyard_engine.python.worker.frames import (
     total_bytes,
     unpacked,
 )
-from tiltyard_engine.python.worker.serve import ANSWER, COUNT, MESSAGE, ROOM, WORDS
+from tiltyard_engine.python.worker.serve import ANSWER, COUNT, MESSAGE, MISFIT, ROOM, WELL, WORDS
 
 INLINE_BYTES = 32 << 10
 """Arrays up to this size travel with the call itself; larger ones follow on its socket."""
@@ -44,6 +44,14 @@ HEADER_BYTES = 32 << 10
 
 LAST_WORDS = 0.2
 """Seconds to wait for the keeper to say how a worker ended."""
+
+
+class RaisedError(ModelError):
+    """The function raised an exception."""
+
+
+class MisfitError(ModelError):
+    """The function returned something other than its entry says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +133,15 @@ class PythonModel:
         with asked.answer:
             return self._answer(asked, deadline)
 
+    def wait_loaded(self, patience: float) -> str | None:
+        """Wait until a worker can answer; returns why the first one ended where it did so."""
+        deadline = time.monotonic() + patience
+        while self.state.health is Health.STARTING and not self.state.deaths:
+            if time.monotonic() > deadline:
+                return f"was not loaded within {patience:g} s"
+            time.sleep(0.005)
+        return None if self.state.health is Health.UP else self.state.words
+
     def learn(self) -> None:
         """Nothing to learn: every call waits for another process."""
 
@@ -187,20 +204,21 @@ class PythonModel:
     def _answer(self, asked: _Asked, deadline: float) -> list[Array]:
         data = bytearray()
         self._receive(asked, data, ANSWER.size, deadline)
-        well, length = ANSWER.unpack_from(data)
-        if length > (HEADER_BYTES if well else 4 * WORDS):
+        how, length = ANSWER.unpack_from(data)
+        if length > (HEADER_BYTES if how == WELL else 4 * WORDS):
             raise ModelError("answered with lengths that are too long")
         start = ANSWER.size + length
         self._receive(asked, data, start, deadline)
         header = bytes(data[ANSWER.size : start])
-        if not well:
-            raise ModelError(header.decode(errors="replace"))
+        if how != WELL:
+            words = header.decode(errors="replace")
+            raise MisfitError(words) if how == MISFIT else RaisedError(words)
         try:
             arrays = read_lengths(header, len(self.model.outputs))
             size = total_bytes(arrays)
             if size > OUTPUT_BYTES:
                 most = f"{OUTPUT_BYTES >> 20} MiB"
-                raise ModelError(f"gave {size} bytes of outputs, more than {most}: return less")
+                raise MisfitError(f"gave {size} bytes of outputs, more than {most}: return less")
             outputs = unpacked(
                 self._rest(asked, data[start:], size, deadline), arrays, self._output_types
             )
@@ -264,7 +282,7 @@ class PythonModel:
         ):
             lengths = ["any" if n == ANY_LENGTH else str(n) for n in wanted]
             of = "" if self.model.batch is Batch.SINGLE else f" for {rows} rows"
-            raise ModelError(
+            raise MisfitError(
                 f"gave {tensor.graph_name!r} of shape {list(output.shape)}, outputs says"
                 f" [{', '.join(lengths)}]{of}"
             )

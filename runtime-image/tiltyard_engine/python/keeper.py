@@ -13,12 +13,14 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tiltyard_engine.log import log
+from tiltyard_engine.parents import end_with_parent
 from tiltyard_engine.python.calls import PythonModel
 from tiltyard_engine.python.lines import Lines
 from tiltyard_engine.python.process import Worker, end_strays, groups
@@ -80,6 +82,27 @@ def run_keeper(models: Sequence[PythonModel], scratch: Path) -> None:
             keeper.turn(told)
     finally:
         keeper.end()
+
+
+@contextmanager
+def keeping(models: Sequence[PythonModel], scratch: Path) -> Iterator[None]:
+    """Keep workers, by a child process, for the length of a block."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # idle threads hold no lock of ours
+        pid = os.fork()
+    if not pid:
+        code = 1
+        try:
+            end_with_parent()
+            run_keeper(models, scratch)
+            code = 0
+        finally:
+            os._exit(code)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGTERM)
+        os.waitpid(pid, 0)
 
 
 class Keeper:

@@ -32,7 +32,10 @@ COUNT = struct.Struct("<I")
 """In front of a call: bytes of its lengths."""
 
 ANSWER = struct.Struct("<BI")
-"""In front of an answer: whether it went well, and bytes of its lengths or of what went wrong."""
+"""In front of an answer: how it went, and bytes of its lengths or of what went wrong."""
+
+WELL, RAISED, MISFIT = range(3)
+"""How a call went: the function raised something, or returned what it should not."""
 
 WORDS = 500
 """Most characters of what went wrong."""
@@ -186,16 +189,16 @@ def _answer(inputs: dict[str, Array], task: Task, function: Function) -> tuple[l
         arrays = arrays_of(result, [(name, kind) for name, kind in task.outputs])
         lengths, pieces, size = packed(arrays, [kind for _, kind in task.outputs])
     except WrongOutputError as error:
-        return [_failed(str(error))], 0
+        return [_failed(MISFIT, str(error))], 0
     except Exception as error:  # noqa: BLE001 - the function's own
         _log(error)
-        return [_failed(_words(error))], 0
-    return [ANSWER.pack(1, len(lengths)), lengths, *pieces], size
+        return [_failed(RAISED, _words(error))], 0
+    return [ANSWER.pack(WELL, len(lengths)), lengths, *pieces], size
 
 
-def _failed(words: str) -> bytes:
+def _failed(how: int, words: str) -> bytes:
     text = words[:WORDS].encode(errors="replace")
-    return ANSWER.pack(0, len(text)) + text
+    return ANSWER.pack(how, len(text)) + text
 
 
 def _words(error: BaseException) -> str:
