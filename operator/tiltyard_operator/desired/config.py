@@ -1,0 +1,75 @@
+"""What an engine reads: its plan, which never changes, and its routing table, which does."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from tiltyard_api.artifacts import ArtifactList
+from tiltyard_api.base import canonical
+from tiltyard_api.plan import Plan
+from tiltyard_api.routing import RoutingTable
+from tiltyard_operator.desired.metadata import Owner, head, plan_name, routing_name
+from tiltyard_operator.kinds import CONFIG_MAP, Object
+
+PLAN_KEY = "plan.json"
+ARTIFACTS_KEY = "artifacts.json"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Everything that a pod is started with: a plan and where the models of it come from."""
+
+    plan: Plan
+    artifacts: ArtifactList
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of both: another source of the same bytes is another bundle of the same plan."""
+        return hashlib.sha256(canonical(self.plan) + b"\n" + canonical(self.artifacts)).hexdigest()
+
+
+def plan_config(owner: Owner, bundle: Bundle) -> Object:
+    """Give ConfigMap of a plan. Its name says its content, so that nobody need ever change it."""
+    obj = head(CONFIG_MAP, owner, plan_name(owner.name, bundle.hash), "plan")
+    data = {
+        PLAN_KEY: canonical(bundle.plan).decode(),
+        ARTIFACTS_KEY: canonical(bundle.artifacts).decode(),
+    }
+    return obj | {"immutable": True, "data": data}
+
+
+def read_bundle(obj: Object) -> Bundle | None:
+    """Read a plan back; None where the ConfigMap holds none."""
+    data = obj.get("data") or {}
+    try:
+        return Bundle(
+            Plan.model_validate_json(data[PLAN_KEY]),
+            ArtifactList.model_validate_json(data[ARTIFACTS_KEY]),
+        )
+    except (KeyError, ValueError):
+        return None
+
+
+def routing_config(owner: Owner, tables: Iterable[RoutingTable]) -> Object:
+    """Give ConfigMap of the routing tables: one of each plan that has pods."""
+    obj = head(CONFIG_MAP, owner, routing_name(owner.name), "routing")
+    return obj | {"data": {routing_key(one.plan): canonical(one).decode() for one in tables}}
+
+
+def routing_key(plan_hash: str) -> str:
+    """Key of a plan's table."""
+    return f"{plan_hash}.json"
+
+
+def read_tables(obj: Object | None) -> tuple[RoutingTable, ...]:
+    """Read the tables back; what is damaged counts as missing."""
+    tables = []
+    for key, text in ((obj or {}).get("data") or {}).items():
+        try:
+            table = RoutingTable.model_validate_json(text)
+        except ValueError:
+            continue
+        if key == routing_key(table.plan):
+            tables.append(table)
+    return tuple(tables)

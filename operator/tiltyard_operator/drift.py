@@ -1,0 +1,78 @@
+"""Whether a live object still is what we applied. Defaults and others' fields do not count."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+
+from tiltyard_operator.desired.metadata import APPLIED
+from tiltyard_operator.kinds import Object
+
+QUANTITIES = frozenset({"cpu", "memory", "sizeLimit"})
+"""Fields that the API server may spell in another way: `1000m` and `1` are the same."""
+
+KEYS: Mapping[str, str] = {
+    "containers": "name",
+    "env": "name",
+    "imagePullSecrets": "name",
+    "initContainers": "name",
+    "ownerReferences": "uid",
+    "ports": "name",
+    "volumeMounts": "mountPath",
+    "volumes": "name",
+}
+"""Lists to which others may add entries of their own, and by what the entries are told apart."""
+
+SUFFIXES: Mapping[str, Decimal] = {
+    "m": Decimal("0.001"),
+    "k": Decimal(10**3),
+    "M": Decimal(10**6),
+    "G": Decimal(10**9),
+    "T": Decimal(10**12),
+    "Ki": Decimal(2**10),
+    "Mi": Decimal(2**20),
+    "Gi": Decimal(2**30),
+    "Ti": Decimal(2**40),
+}
+
+
+def was_ours(live: Object, wanted: Object) -> bool:
+    """Whether the last apply was of this very object: what differs was then changed by others."""
+    return _applied(live) == _applied(wanted)
+
+
+def covers(live: object, wanted: object, field: str = "") -> bool:
+    """Whether everything wanted is in what is live, so that an apply would change nothing.
+
+    That nothing stayed of what we wanted before is seen by the hash that both carry.
+    """
+    match wanted:
+        case Mapping():
+            there = live if isinstance(live, Mapping) else {}
+            return all(covers(there.get(key), value, key) for key, value in wanted.items())
+        case str():
+            return amount(live) == amount(wanted) if field in QUANTITIES else live == wanted
+        case Sequence():
+            return isinstance(live, Sequence) and _covers_list(live, wanted, field)
+        case _:
+            return live == wanted and isinstance(live, bool) == isinstance(wanted, bool)
+
+
+def amount(quantity: object) -> Decimal | str:
+    """Value of a quantity, however it is spelled; what is none stays as it is."""
+    text = str(quantity)
+    number = text.rstrip("".join({letter for suffix in SUFFIXES for letter in suffix}))
+    try:
+        return Decimal(number) * SUFFIXES.get(text[len(number) :], Decimal(1))
+    except InvalidOperation:
+        return text
+
+
+def _covers_list(live: Sequence[object], wanted: Sequence[object], field: str) -> bool:
+    if field not in KEYS:
+        return len(live) == len(wanted) and all(map(covers, live, wanted))
+    key = KEYS[field]
+    there = {one.get(key): one for one in live if isinstance(one, Mapping)}
+    return all(isinstance(one, Mapping) and covers(there.get(one[key]), one) for one in wanted)
+
+
+def _applied(obj: Object) -> object:
+    return (obj["metadata"].get("annotations") or {}).get(APPLIED)

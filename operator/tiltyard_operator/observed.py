@@ -1,0 +1,231 @@
+"""What is judged by: a few facts out of the objects that were read. Pure."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pydantic import ValidationError
+
+from tiltyard_api.names import HASH_CHARACTERS
+from tiltyard_api.routing import RoutingTable
+from tiltyard_api.v1alpha1.status import PipelineStatus
+from tiltyard_operator.desired.config import Bundle, read_bundle, read_tables
+from tiltyard_operator.desired.history import Version, read_version
+from tiltyard_operator.desired.metadata import PLAN_LABEL, Owner
+from tiltyard_operator.kinds import Object
+from tiltyard_operator.pods import Pod, observe_pod, stamp
+from tiltyard_operator.trials import Attempt, observe_attempts
+
+MANAGER = "tiltyard-operator"
+NEWEST = "deployment.kubernetes.io/revision"
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Objects of one Pipeline, as the API server and the pods gave them."""
+
+    pipeline: Object
+    models: Mapping[str, Object] = field(default_factory=dict)
+    """Models that it refers to, by name."""
+
+    deployment: Object | None = None
+    routing: Object | None = None
+    configs: Sequence[Object] = ()
+    """ConfigMaps with plans."""
+
+    replica_sets: Sequence[Object] = ()
+    pods: Sequence[Object] = ()
+    revisions: Sequence[Object] = ()
+    jobs: Sequence[Object] = ()
+    """Resolve Jobs of whatever the Pipeline wants to know, whoever owns them."""
+
+    trial_pods: Sequence[Object] = ()
+    said: Mapping[str, "Answer"] = field(default_factory=dict)
+    """What the pods that serve answered, by their names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an engine says that it serves, or since when it says nothing."""
+
+    plan: str | None = None
+    revision: int | None = None
+    hash: str | None = None
+    requests: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """Requests so far, by step and variant."""
+
+    silent_since: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A Deployment."""
+
+    annotations: Mapping[str, str]
+    template: Object
+    settled: bool
+    """Whether its controller has seen the spec that it has now."""
+
+    wanted: int
+    current: int
+    updated: int
+    ready: int
+    available: int
+    stuck: str
+    """Why its controller says that it gets no further; empty: it does not say so."""
+
+    ours: bool
+    """Whether the number of replicas is a field of ours."""
+
+    version: str
+    """resourceVersion."""
+
+    plan: str
+    """Start of the hash of what its pods are started with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A Pipeline and what there is of it."""
+
+    owner: Owner
+    generation: int
+    document: Object
+    """The Pipeline as it was read: its spec may be anything."""
+
+    previous: PipelineStatus
+    models: Mapping[str, Object]
+    workload: Workload | None
+    tables: tuple[RoutingTable, ...]
+    routed_at: float
+    """When the routing tables were last written; 0: never."""
+
+    bundles: Mapping[str, Bundle]
+    """Plans that there are, by the starts of their hashes."""
+
+    live: frozenset[str]
+    """Starts of the hashes of plans that pods are, or may be, started with."""
+
+    versions: tuple[Version, ...]
+    """Newest first."""
+
+    trials: Mapping[str, tuple[Attempt, ...]]
+    """Resolve Jobs by the keys of what they try."""
+
+    pods: tuple[Pod, ...]
+    said: Mapping[str, Answer]
+
+
+def observe(read: Read) -> Observed:
+    """Take the facts out of what was read."""
+    head = read.pipeline["metadata"]
+    owner = Owner("Pipeline", head["namespace"], head["name"], head["uid"])
+    bundles = {
+        bundle.hash[:HASH_CHARACTERS]: bundle for bundle in map(read_bundle, read.configs) if bundle
+    }
+    versions = [version for version in map(read_version, read.revisions) if version]
+    return Observed(
+        owner=owner,
+        generation=head.get("generation", 0),
+        document=read.pipeline,
+        previous=previous_status(read.pipeline),
+        models=read.models,
+        workload=observe_workload(read.deployment),
+        tables=read_tables(read.routing),
+        routed_at=_last_applied(read.routing),
+        bundles=bundles,
+        live=frozenset(_live_plans(read)),
+        versions=tuple(sorted(versions, key=lambda one: -one.number)),
+        trials=observe_attempts(owner, read.jobs, read.trial_pods),
+        pods=tuple(map(observe_pod, read.pods)),
+        said=read.said,
+    )
+
+
+def previous_status(pipeline: Object) -> PipelineStatus:
+    """Status as it was written last; an empty one where it makes no sense."""
+    try:
+        text = json.dumps(pipeline.get("status") or {})
+        return PipelineStatus.model_validate_json(text)
+    except ValidationError:
+        return PipelineStatus()
+
+
+def observe_workload(obj: Object | None) -> Workload | None:
+    """Take the facts out of a Deployment."""
+    if obj is None:
+        return None
+    spec, status = obj["spec"], obj.get("status") or {}
+    head = obj["metadata"]
+    template = spec["template"]
+    return Workload(
+        annotations=head.get("annotations") or {},
+        template=template,
+        settled=status.get("observedGeneration", -1) >= head.get("generation", 0),
+        wanted=spec.get("replicas", 1),
+        current=status.get("replicas", 0),
+        updated=status.get("updatedReplicas", 0),
+        ready=status.get("readyReplicas", 0),
+        available=status.get("availableReplicas", 0),
+        stuck=next(_complaints(status.get("conditions") or ()), ""),
+        ours=any("f:replicas" in one.get("f:spec", {}) for one in _our_fields(obj)),
+        version=head.get("resourceVersion", ""),
+        plan=(template["metadata"].get("labels") or {}).get(PLAN_LABEL, ""),
+    )
+
+
+def read_answer(said: Object, pipeline: str) -> Answer:
+    """Take the facts out of what an engine says of itself."""
+    for one in said.get("pipelines") or ():
+        if one.get("name") == pipeline:
+            requests = {
+                (step["name"], variant): counts.get("requests", 0)
+                for step in one.get("steps") or ()
+                for variant, counts in (step.get("variants") or {}).items()
+            }
+            revision, hashed = one.get("routingRevision"), one.get("routingHash")
+            return Answer(one.get("plan"), revision, hashed, requests)
+    return Answer()
+
+
+def _complaints(conditions: Sequence[Object]) -> Iterator[str]:
+    for one in conditions:
+        if one["type"] == "ReplicaFailure" and one["status"] == "True":
+            yield f"pods cannot be created: {one.get('message', '')}"
+        if one["type"] == "Progressing" and one.get("reason") == "ProgressDeadlineExceeded":
+            yield "new pods did not get ready in time: see their logs"
+
+
+def _our_fields(obj: Object) -> Iterator[Object]:
+    for one in obj["metadata"].get("managedFields") or ():
+        if one.get("manager") == MANAGER and not one.get("subresource"):
+            yield one.get("fieldsV1") or {}
+
+
+def _last_applied(obj: Object | None) -> float:
+    entries = obj["metadata"].get("managedFields") or () if obj else ()
+    times = [one["time"] for one in entries if one.get("manager") == MANAGER and one.get("time")]
+    return max(map(stamp, times), default=0.0)
+
+
+def _live_plans(read: Read) -> Iterator[str]:
+    """Plans of ReplicaSets that have pods, of the newest, and of pods that still end."""
+    sets = sorted(read.replica_sets, key=_rollout)
+    for index, one in enumerate(reversed(sets)):
+        if index == 0 or one["spec"].get("replicas") or (one.get("status") or {}).get("replicas"):
+            yield from _plans_of(one["spec"]["template"])
+    for pod in read.pods:
+        yield from _plans_of(pod)
+    if read.deployment:
+        yield from _plans_of(read.deployment["spec"]["template"])
+
+
+def _plans_of(pod: Object) -> Iterator[str]:
+    plan = (pod["metadata"].get("labels") or {}).get(PLAN_LABEL)
+    if plan:
+        yield plan
+
+
+def _rollout(replica_set: Object) -> int:
+    number = (replica_set["metadata"].get("annotations") or {}).get(NEWEST, "0")
+    return int(number) if number.isdecimal() else 0

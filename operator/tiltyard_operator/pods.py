@@ -1,0 +1,121 @@
+"""What a pod of an engine is like: whether it serves, and what is wrong with it. Pure."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from tiltyard_api.v1alpha1.conditions import ConditionReason
+from tiltyard_operator.desired.metadata import PLAN_LABEL
+from tiltyard_operator.kinds import Object
+from tiltyard_operator.verdicts import Verdict
+
+FAILING = frozenset(
+    {
+        "CrashLoopBackOff",
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "ErrImageNeverPull",
+        "ErrImagePull",
+        "ImageInspectError",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "RunContainerError",
+    }
+)
+"""Why a container waits, where waiting alone will not help."""
+
+MESSAGE = 300
+"""Characters of other people's words that a sentence of ours may quote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A pod of a Pipeline."""
+
+    name: str
+    plan: str
+    """Start of the hash of what it was started with."""
+
+    ready: bool
+    ending: bool
+    restarts: int
+    trouble: Verdict | None
+    """What keeps it from serving and is not the operator's to mend."""
+
+    unplaced_since: float | None
+    """Since when no node takes it."""
+
+    obj: Object
+    """As it was read: it is asked at its address."""
+
+    @property
+    def serves(self) -> bool:
+        """Whether requests may reach it, by connections that were opened before it began to end."""
+        return self.ready
+
+
+def observe_pod(obj: Object) -> Pod:
+    """Take the facts out of a pod."""
+    head, status = obj["metadata"], obj.get("status") or {}
+    conditions = {one["type"]: one for one in status.get("conditions") or ()}
+    unplaced = conditions.get("PodScheduled", {})
+    waits = unplaced.get("status") == "False" and unplaced.get("reason") == "Unschedulable"
+    containers = _containers(status)
+    return Pod(
+        name=head["name"],
+        plan=(head.get("labels") or {}).get(PLAN_LABEL, ""),
+        ready=conditions.get("Ready", {}).get("status") == "True",
+        ending="deletionTimestamp" in head,
+        restarts=sum(one.get("restartCount", 0) for one in containers),
+        trouble=next(_troubles(head["name"], containers), None),
+        unplaced_since=stamp(head["creationTimestamp"]) if waits else None,
+        obj=obj,
+    )
+
+
+def stamp(text: str) -> float:
+    """Seconds since 1970 of a time as Kubernetes writes it."""
+    return datetime.fromisoformat(text).timestamp()
+
+
+def last_words(terminated: Object) -> Verdict:
+    """Why a container of ours ended: its report where it left one, else its last line."""
+    message = (terminated.get("message") or "").strip()
+    try:
+        report = json.loads(message)
+        return Verdict(artifact_reason(report["reason"]), str(report["fault"]))
+    except (ValueError, KeyError, TypeError):
+        pass
+    if terminated.get("reason") == "OOMKilled":
+        said = "it needed more memory than it was given: raise deployment.memory"
+        return Verdict(ConditionReason.PODS_FAILING, said)
+    lines = message.splitlines() or [f"exit code {terminated.get('exitCode', '?')}"]
+    return Verdict(ConditionReason.PODS_FAILING, lines[-1][:MESSAGE])
+
+
+def artifact_reason(word: str) -> ConditionReason:
+    """Take a fetcher's reason for a condition's; where it is none, for a failure at large."""
+    try:
+        return ConditionReason(word)
+    except ValueError:
+        return ConditionReason.RESOLVE_FAILED
+
+
+def _containers(status: Object) -> list[Object]:
+    return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+
+
+def _troubles(pod: str, containers: list[Object]) -> Iterator[Verdict]:
+    for one in containers:
+        waiting = (one.get("state") or {}).get("waiting") or {}
+        ended = (one.get("state") or {}).get("terminated") or {}
+        before = (one.get("lastState") or {}).get("terminated") or {}
+        failed = ended if ended.get("exitCode") else before
+        if failed and (ended.get("exitCode") or waiting.get("reason") == "CrashLoopBackOff"):
+            said = last_words(failed)
+            yield Verdict(said.reason, f"pod {pod} cannot start: {said.message}")
+        elif waiting.get("reason") in FAILING:
+            said_why = (waiting.get("message") or "")[:MESSAGE]
+            message = f"pod {pod} cannot start: {waiting['reason']}: {said_why}"
+            yield Verdict(ConditionReason.PODS_FAILING, message.rstrip(": "))

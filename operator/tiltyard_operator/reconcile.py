@@ -1,0 +1,175 @@
+"""The story of one Pipeline: observe, decide, build, apply what differs, prune, report.
+
+It remembers nothing that it needs from one time to the next, and each write leaves something that
+the next reconcile can go on from: so it may die before and after any of them.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from tiltyard_api.names import HASH_CHARACTERS
+from tiltyard_api.v1alpha1.conditions import ConditionReason, EventReason
+from tiltyard_operator.cluster import Cluster
+from tiltyard_operator.decide import Decision, Spec, Target, accept, cause_of, decide
+from tiltyard_operator.desired import Wanted, build, superfluous
+from tiltyard_operator.desired.metadata import plan_name
+from tiltyard_operator.desired.pod import cpu_quantity, override_of
+from tiltyard_operator.desired.resolving import Place
+from tiltyard_operator.desired.workload import CAUSE, Cause, as_it_was
+from tiltyard_operator.events import Event, events, newly_synced
+from tiltyard_operator.kinds import CONFIG_MAP, PIPELINE, POD_MONITOR, Object
+from tiltyard_operator.metrics import ROUTING_SYNC_SECONDS
+from tiltyard_operator.observed import Observed, observe_workload
+from tiltyard_operator.probe import Prober
+from tiltyard_operator.queue import Key
+from tiltyard_operator.reading import Reader
+from tiltyard_operator.resolving import start_trials
+from tiltyard_operator.settings import Settings
+from tiltyard_operator.slots import MOST, Slots
+from tiltyard_operator.status import Made, next_look, plain, report, worth_writing
+from tiltyard_operator.verdicts import Verdict
+from tiltyard_operator.versions import keep_version, prune_versions
+from tiltyard_operator.writing import Pair, Writer, verdict
+
+QUEUED = Verdict(
+    ConditionReason.QUEUED,
+    f"waits: {MOST} Pipelines replace their pods at once, as nobody changed their specs",
+)
+
+
+class PipelineReconciler:
+    """Makes the cluster be what Pipelines say.
+
+    Args:
+        cluster: the API server.
+        prober: asks pods.
+        settings: of the operator.
+        clock: time of day.
+
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        prober: Prober,
+        settings: Settings,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._cluster = cluster
+        self._reader = Reader(cluster, prober)
+        self._slots = Slots(cluster, settings.namespaces)
+        self._settings = settings
+        self._clock = clock
+
+    def __call__(self, key: Key) -> float | None:
+        """Reconcile one Pipeline; seconds until the next look where nothing changes."""
+        pipeline = self._cluster.get(PIPELINE, key.namespace, key.name)
+        if pipeline is None or "deletionTimestamp" in pipeline["metadata"]:
+            return None  # Kubernetes deletes what it owned
+        seen = self._reader.everything(pipeline)
+        spec = accept(seen)
+        seen = self._reader.trials(seen, spec)
+        decision = decide(seen, spec, self._clock())
+        writer = Writer(self._cluster, seen.owner)
+        untried = self._try_models(writer, spec, decision)
+        made = self._make(writer, seen, decision) if decision.target else Made(seen.workload)
+        return self._report(seen, decision, replace(made, refused=made.refused or untried))
+
+    def _try_models(self, writer: Writer, spec: Spec, decision: Decision) -> Verdict | None:
+        """Start the trials that are due, with what the Pipeline's own pods may use."""
+        if spec.pipeline is None:
+            return None
+        size = spec.pipeline.spec.deployment
+        place = Place(cpu_quantity(size.cpus), size.memory, override_of(size))
+        return start_trials(writer, decision.findings.values(), place, self._settings)
+
+    def _make(self, writer: Writer, seen: Observed, decision: Decision) -> Made:
+        """Write what differs, and delete what is there no more."""
+        assert decision.target  # noqa: S101 - for the types
+        objects = self._objects(seen, decision, decision.target)
+        pairs = [writer.pair(one) for one in objects]
+        taken, leftover = writer.taken(pairs), writer.leftover(pairs)
+        if taken or leftover:
+            return Made(seen.workload, refused=taken, held=leftover)
+        keep_version(self._cluster, seen, decision.target)
+        if _made_before(seen, decision.target):
+            writer.note_deleted(pairs)
+        for pair in pairs[:-1]:
+            writer.ensure(pair)
+        deployment, held = self._roll(writer, seen, pairs[-1])
+        if not writer.refused and not held:
+            self._prune(writer, seen, decision, objects)
+        return Made(
+            observe_workload(deployment) or seen.workload,
+            refused=verdict(writer.refused),
+            held=held,
+            repaired=tuple(writer.repaired),
+        )
+
+    def _objects(self, seen: Observed, decision: Decision, target: Target) -> list[Object]:
+        """Build what is to be, with the reason for which pods would be replaced."""
+        before = seen.workload.annotations.get(CAUSE, "") if seen.workload else ""
+        wanted = Wanted(
+            owner=seen.owner,
+            pipeline=target.pipeline,
+            bundle=target.bundle,
+            tables=decision.tables,
+            replicas=decision.replicas,
+            cause=Cause(before) if before in list(Cause) else Cause.SPEC,
+            monitored=self._settings.pod_monitor and self._cluster.serves(POD_MONITOR),
+        )
+        objects = build(wanted, self._settings)
+        cause = cause_of(objects[-1], seen.workload)
+        if cause in (None, wanted.cause):
+            return objects
+        return build(replace(wanted, cause=cause), self._settings)
+
+    def _roll(
+        self, writer: Writer, seen: Observed, pair: Pair
+    ) -> tuple[Object | None, Verdict | None]:
+        """Write the Deployment; where that replaces pods for a shared cause, in its turn."""
+        if pair.live is None or cause_of(pair.wanted, seen.workload) is not Cause.SHARED:
+            return writer.ensure(pair), None
+        with self._slots.one(seen.owner) as free:
+            if free:
+                return writer.ensure(pair), None
+        return writer.ensure(replace(pair, wanted=as_it_was(pair.wanted, pair.live))), QUEUED
+
+    def _prune(
+        self, writer: Writer, seen: Observed, decision: Decision, objects: list[Object]
+    ) -> None:
+        """Delete what is ours and has no use any more."""
+        namespace, name = seen.owner.namespace, seen.owner.name
+        for kind in superfluous(objects):
+            if kind is not POD_MONITOR or self._cluster.serves(kind):
+                writer.remove(self._cluster.get(kind, namespace, name))
+        used = {one.bundle.hash for one in (decision.wish, decision.target) if one}
+        for bundle in seen.bundles.values():
+            start = bundle.hash[:HASH_CHARACTERS]
+            if start not in seen.live and bundle.hash not in used:
+                old = self._cluster.get(CONFIG_MAP, namespace, plan_name(name, bundle.hash))
+                writer.remove(old)
+        prune_versions(self._cluster, seen)
+
+    def _report(self, seen: Observed, decision: Decision, made: Made) -> float | None:
+        """Write the status if it says anything new, then tell what changed."""
+        now = self._clock()
+        status = report(seen, decision, made, now)
+        if worth_writing(seen.previous, status, now):
+            self._cluster.write_status(PIPELINE, seen.document, plain(status))
+            for event in events(seen.previous, status):
+                self._cluster.event(seen.document, event.type, event.reason, event.message)
+            if newly_synced(seen.previous, status) and seen.routed_at:
+                ROUTING_SYNC_SECONDS.observe(max(0.0, now - seen.routed_at))
+        if made.repaired:
+            told = Event(EventReason.DRIFT_REPAIRED, f"put back: {', '.join(made.repaired)}")
+            self._cluster.event(seen.document, told.type, told.reason, told.message)
+        return next_look(seen, decision, made, now)
+
+
+def _made_before(seen: Observed, target: Target) -> bool:
+    """Whether everything of this generation and plan was written already."""
+    version = seen.previous.version
+    same = version is not None and version.hash == target.bundle.plan.hash
+    return same and seen.previous.observed_generation == seen.generation

@@ -1,0 +1,229 @@
+"""What is said of a Pipeline. Pure: the clock is an argument.
+
+`Ready` is what all the rest comes to. It is True only where every pod that serves has said itself
+that it runs the wanted plan with the wanted weights.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from tiltyard_api.plan import AnyPlanStep, PlanModelStep, PlanShadow, PlanSplit
+from tiltyard_api.routing import RoutingTable, ShadowRouting, SplitRouting
+from tiltyard_api.v1alpha1.conditions import ConditionReason, ConditionType
+from tiltyard_api.v1alpha1.status import (
+    ListedModelStatus,
+    PipelineStatus,
+    RoutingStatus,
+    StepStatus,
+    VariantStatus,
+    VersionStatus,
+)
+from tiltyard_operator.conditions import Situation, judge, phase_of, stamped, unsynced
+from tiltyard_operator.decide import Decision
+from tiltyard_operator.desired.config import Bundle
+from tiltyard_operator.desired.metadata import selector_text
+from tiltyard_operator.desired.network import endpoint
+from tiltyard_operator.findings import condition
+from tiltyard_operator.kinds import Object
+from tiltyard_operator.observed import Observed, Workload
+from tiltyard_operator.progress import stuck, under_way
+from tiltyard_operator.synced import Sync, sync
+from tiltyard_operator.verdicts import Verdict
+
+FIGURES_EVERY = 60.0
+"""Seconds between two writes for the sake of figures alone."""
+
+SOON = (ConditionReason.QUEUED, ConditionReason.RETRYING)
+"""What others end, who do not tell."""
+
+LAGGARDS = 32
+"""Pods that are named; the count is of all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What became of the writes."""
+
+    workload: Workload | None
+    """The Deployment after them."""
+
+    refused: Verdict | None = None
+    """What could not be written, and why."""
+
+    held: Verdict | None = None
+    """What was left undone for now."""
+
+    repaired: tuple[str, ...] = ()
+    """Objects that others had changed or deleted."""
+
+
+def report(seen: Observed, decision: Decision, made: Made, now: float) -> PipelineStatus:
+    """Say how a Pipeline is."""
+    situation = situate(seen, decision, made, now)
+    workload, target = made.workload, decision.target
+    table = _table(decision)
+    moment = datetime.fromtimestamp(int(now), UTC)
+    bundle = (decision.wish or target).bundle if target else None
+    conditions = stamped(seen.previous.conditions, judge(situation), seen.generation, moment)
+    return PipelineStatus(
+        observed_generation=seen.generation,
+        phase=phase_of(situation),
+        conditions=conditions,
+        replicas=workload.current if workload else 0,
+        ready_replicas=workload.ready if workload else 0,
+        selector=selector_text(seen.owner.name),
+        version=_version(seen, decision),
+        endpoint=endpoint(seen.owner.namespace, seen.owner.name),
+        routing=_routing(table, situation.sync, moment) if table else None,
+        models=_models(bundle) if bundle else None,
+        steps=tuple(_steps(bundle, table, seen)) if bundle else None,
+    )
+
+
+def situate(seen: Observed, decision: Decision, made: Made, now: float) -> Situation:
+    """Bring together what the conditions follow from."""
+    table = _table(decision)
+    said = sync(seen.pods, seen.said, table, now)
+    routing, synced = (
+        seen.previous.routing,
+        condition(seen.previous.conditions, ConditionType.ROUTING_SYNCED),
+    )
+    confirmed = bool(
+        synced and synced.status != "False" and routing and table and routing.hash == table.hash
+    )
+    stalled = decision.stalled or made.refused or stuck(made.workload, seen.pods, now)
+    busy = decision.waiting or made.held or under_way(made.workload, seen.pods)
+    return Situation(
+        decision=decision,
+        stalled=stalled,
+        busy=busy or unsynced(said, confirmed=confirmed),
+        sync=said,
+        confirmed=confirmed,
+        lasting=sum(one.serves and not one.ending for one in seen.pods),
+        failed_before=any(not one.ready and one.restarts for one in seen.pods),
+    )
+
+
+def worth_writing(before: PipelineStatus, after: PipelineStatus, now: float) -> bool:
+    """Whether a status says anything new: figures by themselves do once in a while."""
+    if _without_figures(before) != _without_figures(after):
+        return True
+    told = before.routing.observed_at if before.routing else None
+    return before.steps != after.steps and (told is None or now - told.timestamp() >= FIGURES_EVERY)
+
+
+def plain(status: PipelineStatus) -> Object:
+    """Write a status as the API server takes it."""
+    return status.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def next_look(seen: Observed, decision: Decision, made: Made, now: float) -> float | None:
+    """Seconds until something may have changed that no event tells of; None: nothing will."""
+    situation = situate(seen, decision, made, now)
+    times = [one.due - now for one in decision.findings.values() if one.due is not None]
+    if situation.sync.laggards or situation.sync.quiet or situation.sync.silent:
+        times.append(min(max((now - seen.routed_at) / 2, 0.1), 2.0))
+    elif situation.sync.serving:
+        times.append(60.0)
+    if any(one.unplaced_since is not None for one in seen.pods):
+        times.append(15.0)
+    if situation.busy and situation.busy.reason in SOON:
+        times.append(2.0)
+    if situation.stalled and not decision.stalled:
+        times.append(30.0)
+    return max(min(times), 0.1) if times else None
+
+
+def _without_figures(status: PipelineStatus) -> PipelineStatus:
+    routing = status.routing.model_copy(update={"observed_at": None}) if status.routing else None
+    steps = tuple(
+        step.model_copy(
+            update={
+                "variants": tuple(
+                    one.model_copy(update={"requests": None}) for one in step.variants or ()
+                )
+            }
+        )
+        for step in status.steps or ()
+    )
+    return status.model_copy(update={"routing": routing, "steps": steps})
+
+
+def _table(decision: Decision) -> RoutingTable | None:
+    plan = decision.target.bundle.plan.hash if decision.target else None
+    return next((one for one in decision.tables if one.plan == plan), None)
+
+
+def _version(seen: Observed, decision: Decision) -> VersionStatus:
+    wish = decision.wish.bundle.plan if decision.wish else None
+    serving = {one.plan for one in seen.pods if one.serves}
+    running = [seen.bundles[start].plan for start in serving if start in seen.bundles]
+    active = running[0].version if len(running) == 1 else None
+    return VersionStatus(
+        desired=wish.version if wish else None, active=active, hash=wish.hash if wish else None
+    )
+
+
+def _routing(table: RoutingTable, said: Sync, moment: datetime) -> RoutingStatus:
+    return RoutingStatus(
+        revision=table.revision,
+        hash=table.hash,
+        synced=said.text,
+        laggards=(said.laggards + said.silent)[:LAGGARDS] or None,
+        observed_at=moment,
+    )
+
+
+def _models(bundle: Bundle) -> tuple[ListedModelStatus, ...]:
+    return tuple(
+        ListedModelStatus(
+            name=one.name,
+            digest=one.digest,
+            size=one.size,
+            version=one.version,
+            framework=one.framework,
+        )
+        for one in bundle.plan.models
+    )
+
+
+def _steps(bundle: Bundle, table: RoutingTable | None, seen: Observed) -> Iterator[StepStatus]:
+    for step in bundle.plan.steps:
+        routing = table.steps.get(step.name) if table else None
+        shares = _shares(step, routing)
+        variants = [
+            VariantStatus(
+                model=model,
+                weight=weight,
+                effective=share,
+                requests=_requests(seen, step.name, model),
+            )
+            for model, (weight, share) in shares.items()
+        ]
+        yield StepStatus(name=step.name, kind=step.kind, variants=tuple(variants))
+
+
+def _shares(step: AnyPlanStep, routing: object) -> Mapping[str, tuple[float | None, float | None]]:
+    """Weight as it was given, and share of the requests, of each variant."""
+    match step, routing:
+        case PlanSplit(), SplitRouting():
+            total = sum(routing.weights.values())
+            return {
+                one: (routing.weights[one], round(routing.weights[one] / total, 6))
+                for one in step.variants
+            }
+        case PlanShadow(), ShadowRouting():
+            return {step.champion: (None, 1.0)} | {
+                one: (None, routing.samples[one]) for one in step.challengers
+            }
+        case PlanModelStep(), _:
+            return {step.model: (None, 1.0)}
+        case _:
+            return {}
+
+
+def _requests(seen: Observed, step: str, model: str) -> int | None:
+    if not seen.said:
+        return None
+    return sum(one.requests.get((step, model), 0) for one in seen.said.values())

@@ -1,0 +1,130 @@
+"""Writes to owned objects: only where something differs, and never to what is not ours."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from tiltyard_api.v1alpha1.conditions import ConditionReason
+from tiltyard_operator.cluster import Cluster
+from tiltyard_operator.desired.metadata import Owner
+from tiltyard_operator.drift import covers, was_ours
+from tiltyard_operator.errors import Refused
+from tiltyard_operator.kinds import CONFIG_MAP, ROLE_BINDING, Object, kind_of
+from tiltyard_operator.metrics import DRIFT_REPAIRED
+from tiltyard_operator.ownership import Whose, whose
+from tiltyard_operator.verdicts import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """An object as it is to be, and as it is."""
+
+    wanted: Object
+    live: Object | None
+
+    @property
+    def name(self) -> str:
+        """As people know it."""
+        return f"{self.wanted['kind']} {self.wanted['metadata']['name']}"
+
+
+@dataclass(slots=True)
+class Writer:
+    """Makes the objects of one owner be what they are to be.
+
+    Args:
+        cluster: the API server.
+        owner: whose objects.
+
+    """
+
+    cluster: Cluster
+    owner: Owner
+    refused: list[str] = field(default_factory=list)
+    """What the API server did not take, in its words."""
+
+    repaired: list[str] = field(default_factory=list)
+    """What others had changed."""
+
+    def pair(self, wanted: Object, known: Object | None = None) -> Pair:
+        """Read an object that is to be."""
+        head = wanted["metadata"]
+        live = known or self.cluster.get(kind_of(wanted), head["namespace"], head["name"])
+        return Pair(wanted, live)
+
+    def taken(self, pairs: Iterable[Pair]) -> Verdict | None:
+        """Say which names are not to be had."""
+        others = [
+            one.name for one in pairs if one.live and whose(one.live, self.owner) is Whose.FOREIGN
+        ]
+        if not others:
+            return None
+        remedy = f"delete or rename it, or rename this {self.owner.kind}"
+        said = f"{', '.join(others)} belongs to somebody else and is left alone: {remedy}"
+        return Verdict(ConditionReason.NAME_TAKEN, said)
+
+    def leftover(self, pairs: Iterable[Pair]) -> Verdict | None:
+        """Say what is still there of an object of the same name that was deleted."""
+        old = [
+            one.name
+            for one in pairs
+            if one.live and whose(one.live, self.owner) is Whose.PREDECESSOR
+        ]
+        if not old:
+            return None
+        said = f"{', '.join(old)} of a deleted {self.owner.kind} of this name is still there"
+        return Verdict(ConditionReason.RETRYING, said)
+
+    def ensure(self, pair: Pair) -> Object | None:
+        """Make an object be what it is to be; None where the API server does not take it."""
+        live, wanted = pair.live, pair.wanted
+        if live and covers(live, wanted):
+            return live
+        if live and was_ours(live, wanted):
+            self.repair(pair)
+        try:
+            return self._write(live, wanted)
+        except Refused as error:
+            self.refused.append(f"{pair.name}: {error.message}")
+            return None
+
+    def note_deleted(self, pairs: Iterable[Pair]) -> None:
+        """Note what somebody else deleted."""
+        for pair in pairs:
+            if pair.live is None:
+                self.repair(pair)
+
+    def repair(self, pair: Pair) -> None:
+        """Note that somebody else changed or deleted an object."""
+        DRIFT_REPAIRED.labels(pair.wanted["kind"]).inc()
+        self.repaired.append(pair.name)
+
+    def remove(self, obj: Object | None) -> None:
+        """Delete an object, if it is ours."""
+        if obj and whose(obj, self.owner) is Whose.OURS and not _ending(obj):
+            self.cluster.delete(obj)
+
+    def _write(self, live: Object | None, wanted: Object) -> Object:
+        """Apply an object to the very version that was judged."""
+        if live and _fixed(live, wanted):
+            self.cluster.delete(live)  # the name has to be free
+            live = None
+        version = {"resourceVersion": live["metadata"]["resourceVersion"]} if live else {}
+        return self.cluster.apply({**wanted, "metadata": {**wanted["metadata"], **version}})
+
+
+def verdict(refused: list[str]) -> Verdict | None:
+    """Say what the API server did not take."""
+    if not refused:
+        return None
+    return Verdict(ConditionReason.APPLY_REFUSED, "; ".join(refused))
+
+
+def _fixed(live: Object, wanted: Object) -> bool:
+    """Whether what differs is something that nobody may change."""
+    if kind_of(wanted) == CONFIG_MAP:
+        return bool(live.get("immutable")) and live.get("data") != wanted.get("data")
+    return kind_of(wanted) == ROLE_BINDING and live["roleRef"] != wanted["roleRef"]
+
+
+def _ending(obj: Object) -> bool:
+    return "deletionTimestamp" in obj["metadata"]
