@@ -5,7 +5,6 @@ is passed on, so that its rights are its own.
 """
 
 import asyncio
-import contextlib
 import ssl
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -162,9 +161,17 @@ class FaultProxy:
         try:
             yield self
         finally:
-            with contextlib.suppress(TimeoutError):
-                stopping = asyncio.run_coroutine_threadsafe(runner.cleanup(), self._loop)
-                stopping.result(_SECONDS)
+            asyncio.run_coroutine_threadsafe(_stop(runner), self._loop).result(_SECONDS)
             self._loop.call_soon_threadsafe(self._loop.stop)
             thread.join()
             self._loop.close()
+
+
+async def _stop(runner: web.AppRunner) -> None:
+    """End what is open; connections under TLS take some turns of the loop to close."""
+    await runner.cleanup()
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    await asyncio.sleep(0.1)
