@@ -8,6 +8,9 @@ import yaml
 MAX_NODES = 200_000
 """Values of one document with its aliases followed: a few lines can mean billions."""
 
+ONE_LETTER = {"y": "true", "Y": "true", "n": "false", "N": "false"}
+"""What kubectl takes for something else than the letter that stands there."""
+
 
 class YamlFault(ValueError):  # noqa: N818 - a fault of a file, in the words of the contract
     """A file that is not YAML, or is ambiguous; `where` is its line and column."""
@@ -40,7 +43,7 @@ def read_documents(text: bytes) -> Iterator[object]:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice in one mapping, and documents that explode."""
+    """Refuses keys that stand twice, what kubectl reads otherwise, and documents that explode."""
 
     def construct_document(self, node: yaml.Node) -> Any:  # noqa: ANN401 - as in the base class
         _size(node, {})
@@ -61,6 +64,9 @@ class _StrictLoader(yaml.SafeLoader):
 def _size(node: yaml.Node, known: dict[int, int]) -> int:
     """Number of values below a node with its aliases followed, each counted once a mention."""
     if isinstance(node, yaml.ScalarNode):
+        if node.style is None and node.value in ONE_LETTER:
+            meant = ONE_LETTER[node.value]
+            raise _fault(node, f"a plain {node.value} is {meant} to kubectl: put it in quotes")
         return 1
     identity = id(node)
     if identity not in known:

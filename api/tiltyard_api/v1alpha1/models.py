@@ -6,13 +6,13 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from tiltyard_api.base import Contract, cel
+from tiltyard_api.base import BY_NAME, Contract, cel
 from tiltyard_api.quantities import Duration, Quantity, quantity_bytes
 from tiltyard_api.tensors import TensorType
 
 SHA256_PATTERN = "^[0-9a-f]{64}$"
 URI_PATTERN = r"^(file:|(pvc|https?|s3|gs|az|oci|hf)://).+$"
-SECRET_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+SECRET_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"  # noqa: S105 - of its name
 NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 NAME_LENGTH = 50
 """Longest name of a Pipeline or Model: every derived name then fits into 63 characters."""
@@ -87,10 +87,14 @@ class InputTensor(Tensor):
 class ModelConfiguration(Contract):
     """How a model is run, wherever its description stands."""
 
-    inputs: tuple[InputTensor, ...] | None = Field(default=None, min_length=1, max_length=256)
+    inputs: tuple[InputTensor, ...] | None = Field(
+        default=None, min_length=1, max_length=256, json_schema_extra=BY_NAME
+    )
     """Signature of what goes in. Optional for `onnx`: the graph says; `python` needs it."""
 
-    outputs: tuple[Tensor, ...] | None = Field(default=None, min_length=1, max_length=256)
+    outputs: tuple[Tensor, ...] | None = Field(
+        default=None, min_length=1, max_length=256, json_schema_extra=BY_NAME
+    )
     """Signature of what comes out. Optional for `onnx`: the graph says; `python` needs it."""
 
     batch: Batch = Batch.ROWS

@@ -25,6 +25,12 @@ _MODELS_OF_STEPS = (
 )
 
 
+_INPUTS_OF_STEPS = (
+    "!has(s.inputs) || s.inputs.all(i, s.inputs[i].startsWith('request.')"
+    " || self.steps.exists(t, t.name != s.name && s.inputs[i].startsWith(t.name + '.')))"
+)
+"""Whether the other step is an earlier one is beyond CEL: rules.py knows."""
+
 _WORKERS = (
     "self.models.map(m, has(m.framework) && m.framework == 'python'"
     " ? (has(m.memory) ? quantity(m.memory).asApproximateFloat()"
@@ -43,6 +49,11 @@ class PipelineSpec(Contract):
             (
                 f"self.steps.all(s, {' && '.join(_MODELS_OF_STEPS)})",
                 "a step names a model that spec.models does not list: add it there",
+                ".steps",
+            ),
+            (
+                f"self.steps.all(s, {_INPUTS_OF_STEPS})",
+                "an input comes from a step that is not there: name an earlier one, or request",
                 ".steps",
             ),
             (

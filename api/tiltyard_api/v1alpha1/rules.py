@@ -19,7 +19,7 @@ from tiltyard_api.v1alpha1.written import Data, entries, mapping, present, repea
 
 def of_model(document: Data) -> Iterator[Fault]:
     """Every rule that a Model breaks."""
-    yield from _python(mapping(document, "spec"), "spec")
+    yield from _described(mapping(document, "spec"), "spec")
 
 
 def of_pipeline(document: Data) -> Iterator[Fault]:
@@ -29,7 +29,7 @@ def of_pipeline(document: Data) -> Iterator[Fault]:
     yield from repeated(spec, "models", "name", "spec")
     for index, model in entries(spec, "models"):
         yield from _described_once(model, f"spec.models[{index}]")
-        yield from _python(model, f"spec.models[{index}]")
+        yield from _described(model, f"spec.models[{index}]")
     yield from workers_fit(spec)
     yield from of_deployment(mapping(spec, "deployment"), "spec.deployment")
     yield from repeated(spec, "steps", "name", "spec")
@@ -59,6 +59,13 @@ def _described_once(model: Data, path: str) -> Iterator[Fault]:
     for field, default in CONFIGURED.items():
         if present(model, field) and model[field] != default:
             yield Fault(f"{path}.{field}", "is said by the Model that modelRef names: set it there")
+
+
+def _described(model: Data, path: str) -> Iterator[Fault]:
+    """What holds of a model, wherever it is described."""
+    yield from _python(model, path)
+    for field in ("inputs", "outputs"):
+        yield from repeated(model, field, "name", path)
 
 
 def _python(model: Data, path: str) -> Iterator[Fault]:

@@ -148,6 +148,11 @@ class Step(Contract):
                 "'request' means the request in inputs: rename the step",
                 ".name",
             ),
+            (
+                "!has(self.inputs) || self.inputs.all(i, size(i) > 0 && size(i) <= 64)",
+                "an input of a model has a name of 1 to 64 characters: correct it",
+                ".inputs",
+            ),
         )
     )
 

@@ -1,4 +1,5 @@
 import re
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -6,20 +7,21 @@ from typing import Any
 import pytest
 import yaml
 
-from makers import make_document
+from makers import SHARED, make_document
 from tiltyard_api.faults import InvalidManifest
-from tiltyard_api.manifest import read_pipeline
+from tiltyard_api.manifest import read_model, read_pipeline
 
 Row = dict[str, Any]
 
 HERE = Path(__file__).parent
 TABLE: list[Row] = yaml.safe_load((HERE / "bad_manifests.yaml").read_text())
 PODS: list[Row] = yaml.safe_load((HERE / "bad_pods.yaml").read_text())
+MODELS: list[Row] = yaml.safe_load((HERE / "bad_models.yaml").read_text())
 
 
-def faults_of(document: object) -> list[str]:
+def faults_of(document: object, read: Callable[[object], object] = read_pipeline) -> list[str]:
     with pytest.raises(InvalidManifest) as refused:
-        read_pipeline(document)
+        read(document)
     return [str(fault) for fault in refused.value.faults]
 
 
@@ -33,6 +35,12 @@ def test_every_fault_is_named_with_its_field_and_the_remedy(row: Row) -> None:
 def test_every_fault_of_a_pod_is_named_with_its_field_and_the_remedy(row: Row) -> None:
     document = make_document({"spec.deployment.pod": row["pod"]})
     assert faults_of(document) == [f"spec.deployment.pod.{fault}" for fault in row["faults"]]
+
+
+@pytest.mark.parametrize("row", MODELS, ids=[row["says"] for row in MODELS])
+def test_every_fault_of_a_model_is_named_with_its_field_and_the_remedy(row: Row) -> None:
+    document = make_document(row.get("set"), row.get("remove", ()), of=SHARED)
+    assert faults_of(document, read_model) == row["faults"]
 
 
 def test_the_table_is_long_enough_and_names_no_case_twice() -> None:
