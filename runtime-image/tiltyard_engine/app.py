@@ -12,7 +12,6 @@ from tiltyard_engine.errors import Refusal, internal_failure
 from tiltyard_engine.faces.base import Asked, Face, Routes
 from tiltyard_engine.http.message import Reply, Request, Response
 from tiltyard_engine.pipeline import ServedPipeline
-from tiltyard_engine.problem import problem
 from tiltyard_engine.record import NoPipelineRecorder
 from tiltyard_engine.scheduler import Scheduler
 
@@ -58,10 +57,15 @@ class App:
         self._recorder.answered(response.status)
         reply(response)
 
-    def refuse(self, refusal: Refusal) -> Response:
-        """Answer what the HTTP parser itself would not take."""
-        self._recorder.answered(refusal.status)
-        return problem(refusal)
+    def refuse(self, refusal: Refusal, request: Request) -> Response:
+        """Answer what the HTTP parser itself would not take, in the form that its path asks for."""
+        response = self._routes.area(request.path).refuse(refusal, request)
+        self._recorder.answered(response.status)
+        return response
+
+    def count_stray(self, status: int, protocol: str) -> None:
+        """Count what another transport refused before it knew a Pipeline."""
+        self._recorder.answered(status, protocol)
 
     def infer(
         self, face: Face, pipeline: ServedPipeline, request: Request, reply: Reply

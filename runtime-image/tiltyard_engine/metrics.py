@@ -10,6 +10,9 @@ from tiltyard_engine.counters import Series
 PROTOCOLS = ("records", "v2", "sagemaker", "grpc")
 """Wire formats of the data port, as the label `protocol` spells them."""
 
+TRANSPORTS = ("http", "grpc")
+"""What stands for the protocol where no Pipeline was known."""
+
 NO_PIPELINE = ""
 """Label of what was refused before a Pipeline was known."""
 
@@ -99,7 +102,9 @@ READY = Series("ready")
 def engine_series(plans: Sequence[Plan]) -> list[Series]:
     """Every series of an engine; the order is the layout of the counter file."""
     series = [READY, Series("tiltyard_in_flight_requests")]
-    series += [Series("tiltyard_requests_total", (NO_PIPELINE, "http", code)) for code in CODES]
+    for transport in TRANSPORTS:
+        labels = [(NO_PIPELINE, transport, code) for code in CODES]
+        series += [Series("tiltyard_requests_total", one) for one in labels]
     for plan in plans:
         series += _pipeline_series(plan)
     return series

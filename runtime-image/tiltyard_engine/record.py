@@ -1,7 +1,7 @@
 """Counts what became of a call. Runs in the event loop, after the answer was written."""
 
 from tiltyard_api.plan import Plan, PlanShadow, PlanSplit
-from tiltyard_api.reasons import STATUS_OF, Reason
+from tiltyard_api.reasons import Reason
 from tiltyard_engine.call import Call, Run
 from tiltyard_engine.counters import Block
 from tiltyard_engine.metrics import (
@@ -11,10 +11,9 @@ from tiltyard_engine.metrics import (
     NO_PIPELINE,
     PARTS_PER_UNIT,
     PROTOCOLS,
+    TRANSPORTS,
     variants_of,
 )
-
-OK = 200
 
 
 class VariantCounter:
@@ -187,13 +186,16 @@ class NoPipelineRecorder:
     def __init__(self, block: Block) -> None:
         self._words = block.words
         self._codes = {
-            status: block.offset("tiltyard_requests_total", NO_PIPELINE, "http", str(status))
-            for status in (OK, *set(STATUS_OF.values()))
+            (transport, int(code)): block.offset(
+                "tiltyard_requests_total", NO_PIPELINE, transport, code
+            )
+            for transport in TRANSPORTS
+            for code in CODES
         }
 
-    def answered(self, status: int) -> None:
+    def answered(self, status: int, transport: str = "http") -> None:
         """Count one answer."""
-        self._words[self._codes[status]] += 1
+        self._words[self._codes[transport, status]] += 1
 
 
 def weight_parts(share: float) -> int:

@@ -185,6 +185,14 @@ def test_calls_are_counted_by_protocol(served: Served) -> None:
     assert served.engine.metric(name, **labels, code="400") == 1
 
 
+def test_what_leads_to_no_pipeline_is_counted_too(served: Served) -> None:
+    labels = {"pipeline": "", "protocol": "grpc", "code": "404"}
+    before = served.engine.metric("tiltyard_requests_total", **labels)
+    with served.stub() as stub, pytest.raises(grpc.RpcError):
+        stub.ModelInfer(typed("nobody", "float32", [[1.0]]))
+    assert served.engine.metric("tiltyard_requests_total", **labels) == before + 1
+
+
 def test_the_health_service(served: Served) -> None:
     with grpc.insecure_channel(served.address) as channel:
         stub = health_pb2_grpc.HealthStub(channel)

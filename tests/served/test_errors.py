@@ -121,6 +121,44 @@ def test_a_refusal_says_what_is_wrong_and_harms_nobody_after(case: Case, client:
         check_goes_on(client)
 
 
+PARSED = {
+    "length": (body(b"", Content_Length=str(10**12)), R.BODY_TOO_LARGE),
+    "chunks": (chunked(padded(MAX_BODY + 1)), R.BODY_TOO_LARGE),
+    "gzip": (body(b"[]", Content_Encoding="gzip"), R.MALFORMED_BODY),
+    "encoding": (body(b"[]", Content_Encoding="br"), R.UNSUPPORTED_MEDIA_TYPE),
+    "target": (GOOD.replace(b" HTTP", b"?" + b"a" * 9000 + b" HTTP", 1), R.URI_TOO_LONG),
+    "headers": (body(b"[]", X_Long="h" * 40_000), R.HEADERS_TOO_LARGE),
+    "many headers": (body(b"[]", **{f"X_{n}": "v" for n in range(101)}), R.HEADERS_TOO_LARGE),
+    "no head": (GOOD.replace(b"Host", b"Host Host", 1), R.MALFORMED_BODY),
+    "absolute": (
+        GOOD.replace(b" /", b" http://t/", 1).replace(b"HTTP/1.1", b"HTTP/2.0", 1),
+        R.MALFORMED_BODY,
+    ),
+    "bad chunks": (chunked(b"[]").replace(b"\r\n2\r\n", b"\r\nz\r\n"), R.MALFORMED_BODY),
+    "late headers": (GOOD[:60], R.REQUEST_TIMEOUT),
+    "late body": (GOOD[:-5], R.REQUEST_TIMEOUT),
+}
+"""What the server refuses before any protocol is asked."""
+
+
+@pytest.mark.parametrize("case", PARSED)
+@pytest.mark.parametrize("path", [b"/endpoints/typed/invocations", b"/v2/models/typed/infer"])
+def test_what_the_server_itself_refuses_has_the_form_of_its_path(
+    client: Client, path: bytes, case: str
+) -> None:
+    request, reason = PARSED[case]
+    client.send(request.replace(b"/pipelines/typed", path, 1))
+    answer = client.answer()
+    told = answer.json
+    assert (answer.status, told["reason"]) == (STATUS_OF[reason], reason)
+    if path.startswith(b"/v2"):
+        assert told["error"]
+    else:
+        assert answer.headers["x-amzn-ErrorType"] == "ValidationError"
+        assert told["message"]
+        assert "error" not in told
+
+
 @pytest.mark.parametrize("request_bytes", [body(padded(MAX_BODY)), chunked(padded(MAX_BODY))])
 def test_a_body_of_exactly_the_limit_is_taken(client: Client, request_bytes: bytes) -> None:
     client.send(request_bytes)

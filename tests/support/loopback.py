@@ -22,7 +22,7 @@ PATIENCE = 20.0
 """Seconds that a test waits for what must come; long, because the machine may be busy."""
 
 
-def refuse(refusal: Refusal) -> Response:
+def refuse(refusal: Refusal, _request: Request) -> Response:
     """Give a refusal the form that tests read."""
     body = {"reason": refusal.reason, "error": refusal.message}
     return Response(refusal.status, json.dumps(body).encode(), JSON)

@@ -93,6 +93,7 @@ class Plane:
     turns: Turns
     counters: CounterFile
     context: Context
+    sizes: Sizes
     answers: list[Answer] = field(default_factory=list)
 
     def ask(
@@ -203,11 +204,12 @@ def opened(
         watched=False,
     )
     turns = Turns()
+    sizes = sizes or Sizes()
     scheduler = Scheduler(turns, context, 2)  # type: ignore[arg-type]  # what it uses of a loop
-    routes = open_faces([served], "test", sizes or Sizes())
+    routes = open_faces([served], "test", sizes)
     app = App(routes, scheduler, turns, counters.blocks[0], 4096)  # type: ignore[arg-type]
     try:
-        yield Plane(plan, table, sessions, served, app, turns, counters, context)
+        yield Plane(plan, table, sessions, served, app, turns, counters, context, sizes)
     finally:
         served.close()
         scheduler.close()

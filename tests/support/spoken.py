@@ -1,12 +1,15 @@
 """The faces of the data port as their clients speak them, behind one way to ask.
 
+Those that speak JSON, CSV and binary tensors; `spoken_binary` has Arrow and gRPC.
+
 Every Pipeline that is asked has one float input `x` and one float output `y` of a row each.
 """
 
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +17,9 @@ import numpy as np
 from planes import Answer, Plane
 
 NAME = "tested"
+
+Numbers = list[float | None]
+"""One value a row; None where there is no number."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +39,15 @@ class Told:
     """An answer without a form."""
 
     status: int
-    ys: list[float | None]
-    beside: list[float | None]
+    ys: Numbers
+    beside: Numbers
     """The challenger's `y`, of the model `other`."""
 
     reason: str | None
     message: str | None
     answer: Answer
+    absent: str = ""
+    """Challengers that are named because a protocol has no place for their gaps."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,7 @@ class Face:
     headers: Mapping[str, str]
     id_header: str
     write: Callable[[Asked], tuple[bytes, Mapping[str, str]]]
-    read: Callable[[Answer, str], list[float | None]]
+    read: Callable[[Answer, str], Numbers]
     failed: int = 500
     message: str = "error"
 
@@ -68,7 +76,16 @@ class Face:
         if answer.status != 200:
             told = answer.json
             return Told(answer.status, [], [], told["reason"], told[self.message], answer)
-        return Told(200, self.read(answer, "y"), self.read(answer, "beside"), None, None, answer)
+        ys, beside = self.read(answer, "y"), self.read(answer, "beside")
+        return Told(200, ys, beside, None, None, answer, absent=_absent(self, answer))
+
+
+def _absent(face: Face, answer: Answer) -> str:
+    if face.protocol != "v2":
+        return ""
+    length = answer.headers.get("Inference-Header-Content-Length")
+    head = json.loads(answer.body[: int(length)] if length else answer.body)
+    return str(head["parameters"].get("absent", ""))
 
 
 def _records(asked: Asked) -> list[dict[str, object]]:
@@ -80,9 +97,9 @@ def _write_records(asked: Asked) -> tuple[bytes, Mapping[str, str]]:
     return json.dumps(_records(asked)).encode(), {}
 
 
-def _read_records(answer: Answer, name: str) -> list[float | None]:
+def _read_records(answer: Answer, name: str) -> Numbers:
     group = "out" if name == "y" else "out_other"
-    return [_only(row[group]["y"]) for row in answer.json if group in row]
+    return [only(row[group]["y"]) for row in answer.json if group in row]
 
 
 def _write_v2(asked: Asked) -> tuple[bytes, Mapping[str, str]]:
@@ -100,7 +117,7 @@ def _write_v2_binary(asked: Asked) -> tuple[bytes, Mapping[str, str]]:
     data = np.array(asked.xs, "<f4").tobytes()
     inputs = [_binary("x", "FP32", [len(asked.xs), 1], data)]
     if asked.users:
-        texts = b"".join(_prefixed(user.encode()) for user in asked.users)
+        texts = b"".join(prefixed(user.encode()) for user in asked.users)
         inputs.append(_binary("user", "BYTES", [len(asked.users)], texts))
         data += texts
     body = {"inputs": inputs, "parameters": {"binary_data_output": True}}
@@ -115,11 +132,12 @@ def _binary(name: str, datatype: str, shape: list[int], data: bytes) -> dict[str
     return {"name": name, "datatype": datatype, "shape": shape, "parameters": parameters}
 
 
-def _prefixed(data: bytes) -> bytes:
+def prefixed(data: bytes) -> bytes:
+    """A text as binary tensors hold it."""
     return len(data).to_bytes(4, "little") + data
 
 
-def _read_v2(answer: Answer, name: str) -> list[float | None]:
+def _read_v2(answer: Answer, name: str) -> Numbers:
     wanted = "y" if name == "y" else "out_other.y"
     length = answer.headers.get("Inference-Header-Content-Length")
     end = int(length) if length else len(answer.body)
@@ -129,15 +147,14 @@ def _read_v2(answer: Answer, name: str) -> list[float | None]:
         if output["name"] == wanted:
             if size is None:
                 return list(output["data"])
-            values = np.frombuffer(answer.body[at : at + size], "<f4").tolist()
-            return [None if value != value else value for value in values]  # noqa: PLR0124 - NaN
+            return missing(np.frombuffer(answer.body[at : at + size], "<f4").tolist())
         at += size or 0
     return []
 
 
-def _read_predictions(answer: Answer, name: str) -> list[float | None]:
+def _read_predictions(answer: Answer, name: str) -> Numbers:
     wanted = "y" if name == "y" else "out_other.y"
-    return [_only(row[wanted]) for row in answer.json["predictions"] if wanted in row]
+    return [only(row[wanted]) for row in answer.json["predictions"] if wanted in row]
 
 
 def _write_csv(asked: Asked) -> tuple[bytes, Mapping[str, str]]:
@@ -149,24 +166,30 @@ def _write_csv(asked: Asked) -> tuple[bytes, Mapping[str, str]]:
     return out.getvalue().encode(), {}
 
 
-def _read_csv(answer: Answer, name: str) -> list[float | None]:
+def _read_csv(answer: Answer, name: str) -> Numbers:
     wanted = "y" if name == "y" else "out_other.y"
     rows = csv.DictReader(io.StringIO(answer.body.decode(), newline=""))
     cells = [row[wanted] for row in rows if wanted in row]
     return [float(cell) if cell else None for cell in cells]
 
 
-def _only(value: list[float | None] | None) -> float | None:
+def only(value: Sequence[float | None] | None) -> float | None:
+    """The one value of a row; None where the row has a gap."""
     return value[0] if value else None
 
 
-_OURS = "X-Tiltyard-Inference-Id"
+def missing(values: Iterable[float | None]) -> Numbers:
+    """Values of a form that has NaN as those of one that has not."""
+    return [None if value is None or math.isnan(value) else value for value in values]
+
+
+OURS = "X-Tiltyard-Inference-Id"
 _THEIRS = "X-Amzn-SageMaker-Inference-Id"
 _INVOKE = f"/endpoints/{NAME}/invocations"
 _LINES = {"Content-Type": "text/csv", "Accept": "text/csv; header=present"}
 
 FACES = [
-    Face("records", "records", f"/pipelines/{NAME}", {}, _OURS, _write_records, _read_records),
+    Face("records", "records", f"/pipelines/{NAME}", {}, OURS, _write_records, _read_records),
     Face("v2", "v2", f"/v2/models/{NAME}/infer", {}, "", _write_v2, _read_v2),
     Face("v2 binary", "v2", f"/v2/models/{NAME}/infer", {}, "", _write_v2_binary, _read_v2),
     Face(

@@ -26,6 +26,7 @@ from tiltyard_engine.grpc.tensors import (
     write_tensor,
 )
 from tiltyard_engine.http.message import Request, Response
+from tiltyard_engine.problem import RETRY
 
 InferRequest = message_class("inference.ModelInferRequest")
 InferResponse = message_class("inference.ModelInferResponse")
@@ -125,7 +126,8 @@ def refused(refusal: Refusal, lines: bytes = b"") -> Response:
     }
     more = "".join(f"X-Tiltyard-{k}: {v}\r\n" for k, v in told.items() if v is not None)
     text = f"{refusal.reason}: {refusal.message}"
-    return Response(refusal.status, text.encode(), lines + more.encode())
+    lines += RETRY.get(refusal.status, b"") + more.encode()
+    return Response(refusal.status, text.encode(), lines)
 
 
 def _message(request: Request) -> Message:

@@ -86,7 +86,7 @@ class Inference:
             if request.version:
                 model.variants.pin(request.version, "version")
         except Refusal as refusal:
-            await _refuse(context, refusal)
+            await self._refuse(context, refusal)
         answer = message_class("inference.ModelMetadataResponse")(
             name=request.name, versions=model.variants.names, platform=PLATFORM
         )
@@ -102,9 +102,9 @@ class Inference:
             model = self._model(request.message.model_name)
         except DecodeError as error:
             message = f"the message is no ModelInferRequest: {error}"
-            await _refuse(context, Refusal(Reason.MALFORMED_BODY, message))
+            await self._refuse(context, Refusal(Reason.MALFORMED_BODY, message))
         except Refusal as refusal:
-            await _refuse(context, refusal)
+            await self._refuse(context, refusal)
         response = await self._answer(model, request)
         if response.status != 200:
             await end(context, response)
@@ -130,6 +130,13 @@ class Inference:
             if call is not None and call.refusal is None:
                 call.refusal = Refusal(Reason.REQUEST_TIMEOUT, "the client did not wait")
             raise
+
+    async def _refuse(self, context: Context, refusal: Refusal) -> NoReturn:
+        """Refuse what leads to no Pipeline."""
+        response = refused(refusal)
+        self._app.count_stray(response.status, "grpc")
+        await end(context, response)
+        raise AssertionError("unreachable: abort raises")
 
     def _model(self, name: str) -> "_Model":
         model = self._models.get(name)
@@ -162,11 +169,6 @@ def not_offered(method: str) -> grpc.RpcMethodHandler:
         return b""
 
     return grpc.unary_unary_rpc_method_handler(refuse)
-
-
-async def _refuse(context: Context, refusal: Refusal) -> NoReturn:
-    await end(context, refused(refusal))
-    raise AssertionError("unreachable: abort raises")
 
 
 def _list(into: Message, tensors: Sequence[Listed]) -> None:

@@ -195,15 +195,16 @@ class Connection(asyncio.Protocol):
         except Exception:  # noqa: BLE001 - its client gets an answer, the others go on
             log("a handler failed", path=head.path, error=traceback.format_exc())
             if exchange.response is None:
-                exchange.answer(self._service.refuse(handler_failed()))
+                exchange.answer(self._service.refuse(handler_failed(), head.request(b"")))
 
     def _refuse(self, refusal: Refusal, head: Head = NO_HEAD) -> None:
         """Answer in the handler's stead; without a head to go on from, as the last answer."""
+        request = self._reader.at_hand() if head is NO_HEAD else head.request(b"")
         exchange = Exchange(head, self.flush)
         self._owed.append(exchange)
         if not head.keep_alive:
             self._reader.shut()
-        exchange.answer(self._service.refuse(refusal))
+        exchange.answer(self._service.refuse(refusal, request))
 
     def _discard(self, count: int) -> None:
         self._discardable -= count

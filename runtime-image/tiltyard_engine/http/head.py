@@ -15,6 +15,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from tiltyard_engine.errors import Refusal
 from tiltyard_engine.http.limits import Limits
+from tiltyard_engine.http.message import Request
 from tiltyard_engine.http.refusals import (
     body_too_large,
     head_too_large,
@@ -69,6 +70,10 @@ class Head:
     keep_alive: bool = True
     persistence: bytes = b""
     bodiless: bool = False
+
+    def request(self, body: bytes) -> Request:
+        """Make the request of which this is the head."""
+        return Request(self.method, self.path, self.query, self.headers, body)
 
 
 NO_HEAD: Final = Head("", "", "", {}, keep_alive=False, persistence=CLOSE)

@@ -5,6 +5,8 @@ import enum
 from tiltyard_engine.http.body import Body, body_of
 from tiltyard_engine.http.head import END_OF_HEAD, NO_HEAD, Head, HeadReader
 from tiltyard_engine.http.limits import Limits
+from tiltyard_engine.http.message import Request
+from tiltyard_engine.http.target import path_begun
 
 _EMPTY_LINE = b"\r\n"
 
@@ -60,6 +62,12 @@ class RequestReader:
         """Whether nothing has come that was not taken."""
         return self.stage is BETWEEN and self._at >= len(self._data)
 
+    def at_hand(self) -> Request:
+        """What is known of the request of which the next byte would be, for whoever refuses it."""
+        if self.stage is BODY:
+            return self._head.request(b"")
+        return Request("", path_begun(self._data[self._at :]), "", {}, b"")
+
     def feed(self, data: bytes) -> None:
         """Add what has come."""
         self._data = self._data[self._at :] + data
@@ -85,8 +93,8 @@ class RequestReader:
                 self.stage = BETWEEN
                 return head, body
             self._head = head
-            self._body = body_of(head.length, self._limits)
             self._enter(BODY)
+            self._body = body_of(head.length, self._limits)
             self.expecting = head.expects and start == len(self._data)
         return self._next_piece(self._body)
 
@@ -114,8 +122,10 @@ class RequestReader:
         start = self._at
         end = data.find(END_OF_HEAD, start)
         if end >= 0:
-            self._at = end + len(END_OF_HEAD)
-            return self._heads.read(data[start : self._at])
+            stop = end + len(END_OF_HEAD)
+            head = self._heads.read(data[start:stop])
+            self._at = stop
+            return head
         if start < len(data):
             self._heads.check_beginning(data[start:])
             if self.stage is BETWEEN:

@@ -3,14 +3,13 @@
 import asyncio
 import errno
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
-from tiltyard_engine.errors import Refusal
 from tiltyard_engine.http.connection import Connection
 from tiltyard_engine.http.limits import Limits
-from tiltyard_engine.http.message import Handler, Response
-from tiltyard_engine.http.service import QUIET, Service
+from tiltyard_engine.http.message import Handler
+from tiltyard_engine.http.service import QUIET, Refuse, Service
 
 _BACKLOG: Final = 4096  # the kernel lowers it to net.core.somaxconn
 
@@ -25,9 +24,7 @@ class Server:
 
     """
 
-    def __init__(
-        self, handler: Handler, refuse: Callable[[Refusal], Response], limits: Limits
-    ) -> None:
+    def __init__(self, handler: Handler, refuse: Refuse, limits: Limits) -> None:
         self._service = Service(handler, refuse, limits)
         self._listeners: list[tuple[socket.socket, asyncio.Server]] = []
         self._arrivals: set[asyncio.Task[object]] = set()

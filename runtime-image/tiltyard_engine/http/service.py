@@ -8,7 +8,7 @@ from tiltyard_engine.errors import Refusal
 from tiltyard_engine.http.answer import AnswerWriter
 from tiltyard_engine.http.head import HeadReader
 from tiltyard_engine.http.limits import Limits
-from tiltyard_engine.http.message import Handler, Response
+from tiltyard_engine.http.message import Handler, Request, Response
 from tiltyard_engine.http.reader import BETWEEN, BODY, HEAD, SHUT, Stage
 
 _SWEEPS_PER_LIMIT: Final = 4
@@ -18,6 +18,10 @@ QUIET: Final = 0.25
 
 A request that is on the wire at that moment would otherwise meet a closed connection.
 """
+
+
+Refuse = Callable[[Refusal, Request], Response]
+"""Gives what the server itself refuses a form; the request is what is known of it by then."""
 
 
 class Member(Protocol):
@@ -59,9 +63,7 @@ class Service:
         "writer",
     )
 
-    def __init__(
-        self, handler: Handler, refuse: Callable[[Refusal], Response], limits: Limits
-    ) -> None:
+    def __init__(self, handler: Handler, refuse: Refuse, limits: Limits) -> None:
         self.handler = handler
         self.refuse = refuse
         self.limits = limits

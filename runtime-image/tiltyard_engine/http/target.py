@@ -7,6 +7,8 @@ from typing import Final
 from tiltyard_engine.http.refusals import malformed
 
 _ABSOLUTE: Final = re.compile(rb"https?://[^/?#]+(?P<rest>.*)", re.IGNORECASE)
+_BEGINNING: Final = 1024
+"""Bytes of a request of which its path is told where more of it cannot be read."""
 _VERSIONS: Final = ((b"1.1", True), (b"1.0", False))
 
 
@@ -43,6 +45,15 @@ def judge_line(line: bytes, method: bytes, target: bytes) -> RequestLine:
             path, query = _split(method, target)
             return RequestLine(method.decode("ascii"), path, query, is_1_1)
     raise malformed("the request line is not 'METHOD target HTTP/1.1'")
+
+
+def path_begun(data: bytes) -> str:
+    """Path that a request which never became whole was for, as far as it came."""
+    parts = data[:_BEGINNING].partition(b"\r\n")[0].split(b" ")
+    target = parts[1] if len(parts) > 1 else b""
+    absolute = _ABSOLUTE.fullmatch(target)
+    path = (absolute["rest"] if absolute else target).partition(b"?")[0]
+    return path.decode("latin-1")
 
 
 def _split(method: bytes, target: bytes) -> tuple[str, str]:
