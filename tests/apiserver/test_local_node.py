@@ -144,6 +144,31 @@ def test_init_containers_run_first_and_share_volumes(kubectl: Kubectl) -> None:
     assert page.data == b"fetched"
 
 
+def test_a_claim_is_the_folder_of_its_volume(kubectl: Kubectl, tmp_path: Path) -> None:
+    (tmp_path / "page").write_text("kept")
+    size: Object = {"storage": "1Mi"}
+    shared: Object = {"accessModes": ["ReadWriteOnce"], "storageClassName": ""}
+    volume = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": kubectl.namespace},
+        "spec": shared | {"capacity": size, "hostPath": {"path": str(tmp_path)}},
+    }
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "kept"},
+        "spec": shared | {"volumeName": kubectl.namespace, "resources": {"requests": size}},
+    }
+    one = pod(web())
+    one["spec"]["volumes"] = [{"name": "content", "persistentVolumeClaim": {"claimName": "kept"}}]
+    kubectl.apply(volume, claim, one)
+    kubectl("wait", "--for=condition=Ready", "pod/one", "--timeout=60s")
+    address = kubectl.get("pod", "one")["status"]["podIP"]
+    assert urllib3.request("GET", f"http://{address}:8080/page").data == b"kept"
+    kubectl("delete", "pv", kubectl.namespace, "--wait=false")
+
+
 def test_a_job_reports_its_message_and_its_exit_code(kubectl: Kubectl) -> None:
     report = "import sys; open('/dev/termination-log', 'w').write('{\"found\": 3}')"
     one = pod(script(report), policy="Never")

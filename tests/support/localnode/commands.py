@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tiltyard_api.artifacts import CLAIMS, SECRETS
+
 Object = dict[str, Any]
 
 PROGRAMS = {"python": sys.executable, "python3": sys.executable}
 """Programs of images, and what runs here instead."""
 
 _REFERENCE = re.compile(r"\$(\$|\(([A-Za-z_.-][\w.-]*)\))")
-_ENGINE = "tiltyard_engine"
 
 
 class ConfigError(Exception):
@@ -47,9 +48,23 @@ def command_of(container: Object, environment: Mapping[str, str], place: Place) 
         raise ConfigError("images are not pulled here: the container must say its command")
     words = [moved(expanded(word, environment), place.mounts) for word in said]
     words[0] = PROGRAMS.get(words[0], words[0])
-    if words[1:3] == ["-m", _ENGINE]:  # every pod has the same ports, so each needs its address
-        words += ["--host", place.address, "--management-host", place.address]
-    return words
+    return words + _told(words[1:3], place)
+
+
+def _told(module: list[str], place: Place) -> list[str]:
+    """Options by which our programs learn what a pod's own network and mounts would give them."""
+    if module == ["-m", "tiltyard_engine"]:
+        return ["--host", place.address, "--management-host", place.address]
+    if module == ["-m", "tiltyard_engine.fetch"]:
+        folders = {SECRETS: "--secret", CLAIMS: "--pvc"}
+        return [
+            word
+            for path, folder in place.mounts.items()
+            for option in [folders.get(path.rpartition("/")[0])]
+            if option
+            for word in (option, f"{path.rpartition('/')[2]}={folder}")
+        ]
+    return []
 
 
 def environment_of(pod: Object, container: Object, place: Place) -> dict[str, str]:

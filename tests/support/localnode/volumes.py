@@ -25,7 +25,10 @@ class Volumes:
         """Make the folder of every volume; by the volume's name."""
         found: dict[str, Path] = {}
         for volume in self._pod["spec"].get("volumes", ()):
-            folder = found[volume["name"]] = self._home / volume["name"]
+            outside = self._outside(volume)
+            folder = found[volume["name"]] = outside or self._home / volume["name"]
+            if outside:
+                continue
             folder.mkdir(parents=True, exist_ok=True)
             for path, data in self._content(volume):
                 target = folder / path
@@ -42,6 +45,18 @@ class Volumes:
             if data is not None:
                 found[kind, name] = {key: value.decode() for key, value in data.items()}
         return found
+
+    def _outside(self, volume: Object) -> Path | None:
+        """Give the folder of a volume that was there before its pod."""
+        match volume:
+            case {"hostPath": {"path": path}}:
+                return Path(path)
+            case {"persistentVolumeClaim": {"claimName": name}}:
+                claim = self._api.call("GET", f"{self._namespace}/persistentvolumeclaims/{name}")
+                path = f"/api/v1/persistentvolumes/{claim['spec']['volumeName']}"
+                return self._outside(self._api.call("GET", path)["spec"])
+            case _:
+                return None
 
     def _content(self, volume: Object) -> Iterator[tuple[str, bytes]]:
         match volume:
