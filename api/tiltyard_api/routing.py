@@ -1,10 +1,14 @@
 """The routing table: the part of a Pipeline that changes while pods run."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from tiltyard_api.base import Contract, digest
+
+WRONG_HASH: Final = "wrong_hash"
+"""Type of the validation error of a table whose content is not what was written."""
 
 
 class SplitRouting(Contract):
@@ -51,5 +55,7 @@ class RoutingTable(Contract):
     @model_validator(mode="after")
     def _hash_matches(self) -> Self:
         if self.hash not in ("", self.computed_hash()):
-            raise ValueError("the table's hash does not match its content: write it anew")
+            raise PydanticCustomError(
+                WRONG_HASH, "the table's hash does not match its content: write it anew"
+            )
         return self

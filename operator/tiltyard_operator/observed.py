@@ -183,8 +183,8 @@ def read_answer(said: Object, pipeline: str) -> Answer:
                 for step in one.get("steps") or ()
                 for variant, counts in (step.get("variants") or {}).items()
             }
-            revision, hashed = one.get("routingRevision"), one.get("routingHash")
-            return Answer(one.get("plan"), revision, hashed, requests)
+            routing = one.get("routing") or {}
+            return Answer(one.get("plan"), routing.get("revision"), routing.get("hash"), requests)
     return Answer()
 
 

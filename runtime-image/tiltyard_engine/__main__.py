@@ -7,16 +7,20 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import sys
 
-from tiltyard_engine.load import LoadError
-from tiltyard_engine.parents import end_with_parent
-from tiltyard_engine.settings import parse
-from tiltyard_engine.supervisor import Supervisor, end_when_told
+from tiltyard_engine.signals import end_when_told, hold
+
+_HELD_BEFORE = hold()
+
+from tiltyard_engine.load import LoadError  # noqa: E402 - what follows starts threads
+from tiltyard_engine.parents import end_with_parent  # noqa: E402
+from tiltyard_engine.settings import parse  # noqa: E402
+from tiltyard_engine.supervisor import Supervisor  # noqa: E402
 
 
 def main() -> int:
     """Start; returns the exit code."""
     settings = parse(sys.argv[1:])
-    end_when_told()
+    end_when_told(_HELD_BEFORE)
     parent = settings.starter.parent
     if parent:
         end_with_parent()

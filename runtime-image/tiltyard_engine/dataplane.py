@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from tiltyard_api.plan import Plan, PlanShadow, PlanSplit, PlanStep
 from tiltyard_api.reasons import Reason
 from tiltyard_api.routing import RoutingTable, SplitRouting
-from tiltyard_core.tables import misfit
 from tiltyard_engine.call import Call
 from tiltyard_engine.columns import ragged
 from tiltyard_engine.errors import Refusal
@@ -18,20 +17,13 @@ from tiltyard_engine.metrics import variants_of
 from tiltyard_engine.model import Model
 from tiltyard_engine.steps import Lanes, build
 from tiltyard_engine.steps.base import Context
+from tiltyard_engine.tables import check_table
 
 INLINE_SECONDS = 200e-6
 """Under it a model runs in the event loop: handing a call to a thread costs some 100 us."""
 
 DEAR_SECONDS = 1.0
 """What a call that waits for others counts as."""
-
-
-class RoutingRefused(Exception):  # noqa: N818 - the field's word
-    """A routing table that does not fit what runs; `reason` is its metric label."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
 
 
 class Dataplane:
@@ -61,20 +53,10 @@ class Dataplane:
         """Put a newer routing table in force.
 
         Raises:
-            RoutingRefused: it is not for this plan and Pipeline, is older, or names what is not
-                there. The table in force stays.
+            RoutingRefused: it does not fit; the one in force stays.
 
         """
-        if table.plan != self.routing.plan:
-            raise RoutingRefused("OtherPlan", f"the table is for plan {table.plan[:10]}")
-        if table.pipeline_uid != self.routing.pipeline_uid:
-            raise RoutingRefused("OtherPipeline", f"the table is for uid {table.pipeline_uid}")
-        if table.revision <= self.routing.revision and table.hash != self.routing.hash:
-            have = self.routing.revision
-            raise RoutingRefused("OlderRevision", f"revision {table.revision} is not above {have}")
-        fault = misfit(self.plan, table)
-        if fault:
-            raise RoutingRefused("UnknownVariant", f"the table does not fit: {fault}")
+        check_table(self.plan, self.routing, table)
         self._put_in_force(table)
 
     def _put_in_force(self, table: RoutingTable) -> None:

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from tiltyard_api.plan import Plan
 from tiltyard_engine.counters import BUCKETS, CounterFile, Series
-from tiltyard_engine.metrics import METRICS, PARTS_PER_UNIT
+from tiltyard_engine.metrics import METRICS, PARTS_PER_UNIT, WATCH_REFUSED
 from tiltyard_engine.metrics import Metric as Definition
 
 _BOUNDS = [*map(str, BUCKETS), "+Inf"]
@@ -66,7 +66,9 @@ class CounterCollector(Collector):
     def counter(self, series: Series) -> int:
         """A counter over all workers; each of them refuses the same table, which is one refusal."""
         if series.metric == "tiltyard_routing_refused_total":
-            return max(block.read(series) for block in self._counters.blocks)
+            blocks = self._counters.blocks
+            watched = blocks[0].read(Series(WATCH_REFUSED, series.labels))
+            return watched + max(block.read(series) for block in blocks)
         return self._counters.total(series)
 
     def gauge(self, series: Series) -> float:
@@ -77,6 +79,8 @@ class CounterCollector(Collector):
                 return sum(values)
             case "tiltyard_variant_weight":
                 return values[0] / PARTS_PER_UNIT
+            case "tiltyard_routing_watch_up":
+                return values[0]
             case _:
                 return min(values)
 

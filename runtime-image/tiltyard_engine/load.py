@@ -12,12 +12,14 @@ from tiltyard_api.routing import RoutingTable
 from tiltyard_api.v1alpha1.models import Framework
 from tiltyard_core.tables import misfit
 from tiltyard_engine.artifacts import content_of
+from tiltyard_engine.log import log
 from tiltyard_engine.model import Model, ModelError
 from tiltyard_engine.pipeline import Loaded
 from tiltyard_engine.python.calls import Artifact, PythonModel
 from tiltyard_engine.python.environment import FOLDER, RequirementsError, known_interpreter
 from tiltyard_engine.sessions import Session
 from tiltyard_engine.settings import Settings
+from tiltyard_engine.tables import RoutingRefused, read_table, write_table
 
 AnyContract = TypeVar("AnyContract", bound=Contract)
 
@@ -39,12 +41,11 @@ def load(settings: Settings) -> list[Loaded]:
     loaded = []
     for plan_file, routing_file in zip(settings.plans, settings.routing, strict=True):
         plan = _read(plan_file, Plan)
-        table = read_table(routing_file)
-        if table.plan != plan.hash:
-            raise LoadError(f"{routing_file} is for another plan than {plan_file}")
-        fault = misfit(plan, table)
-        if fault:
-            raise LoadError(f"{routing_file} does not fit {plan_file}: {fault}")
+        table = (
+            newest_table(plan, routing_file, settings.remembered)
+            if settings.watch
+            else _table(plan, routing_file)
+        )
         for model in plan.models:
             if model.version not in models:
                 models[model.version] = _load(model, settings.artifacts)
@@ -53,14 +54,48 @@ def load(settings: Settings) -> list[Loaded]:
     return loaded
 
 
-def read_table(path: Path) -> RoutingTable:
-    """Read a routing table.
+def newest_table(plan: Plan, mounted: Path, remembered: Path) -> RoutingTable:
+    """Choose what to begin with where tables are watched, and remember it.
+
+    The mounted copy may be a minute old, and the one that was remembered older than a pod's last
+    restart. A spoilt one is left for the other.
 
     Raises:
-        LoadError: the file is missing or damaged.
+        LoadError: neither can be used; the message is about the mounted one.
 
     """
-    return _read(path, RoutingTable)
+    try:
+        table = _table(plan, mounted)
+    except LoadError as error:
+        if not remembered.exists():
+            raise
+        log("a routing table was refused", why=str(error))
+        return _table(plan, remembered)
+    if remembered.exists():
+        try:
+            last = _table(plan, remembered)
+        except LoadError as error:
+            log("a routing table was refused", why=str(error))
+        else:
+            if last.pipeline_uid == table.pipeline_uid and last.revision > table.revision:
+                return last
+    remembered.parent.mkdir(parents=True, exist_ok=True)
+    write_table(remembered, table)
+    return table
+
+
+def _table(plan: Plan, path: Path) -> RoutingTable:
+    """Read a table that fits a plan."""
+    try:
+        table = read_table(path)
+    except RoutingRefused as refused:
+        raise LoadError(f"routing table {path}: {refused}") from refused
+    if table.plan != plan.hash:
+        raise LoadError(f"routing table {path} is for another plan than that of {plan.pipeline}")
+    fault = misfit(plan, table)
+    if fault:
+        raise LoadError(f"routing table {path} does not fit {plan.pipeline}: {fault}")
+    return table
 
 
 def _read(path: Path, kind: type[AnyContract]) -> AnyContract:

@@ -5,6 +5,7 @@ A process of its own, so that it answers while the workers are saturated.
 
 import asyncio
 import json
+import os
 import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -19,12 +20,16 @@ from tiltyard_engine.counters import CounterFile, Series
 from tiltyard_engine.dataplane import answering
 from tiltyard_engine.errors import Refusal
 from tiltyard_engine.exposition import registry
+from tiltyard_engine.handover import NOT_WATCHED, Handover
 from tiltyard_engine.http.limits import Limits
 from tiltyard_engine.http.message import Reply, Request, Response
 from tiltyard_engine.http.server import Server
+from tiltyard_engine.inforce import lowest
 from tiltyard_engine.metrics import READY, variants_of
 from tiltyard_engine.pipeline import Loaded
 from tiltyard_engine.problem import JSON, problem
+from tiltyard_engine.settings import Settings
+from tiltyard_engine.watch import Watch
 
 TEXT = b"Content-Type: text/plain; charset=utf-8\r\n"
 START_SECONDS = 2.0
@@ -44,10 +49,39 @@ def _down(one: Loaded) -> Iterator[str]:
 
 
 def run_management(
-    loaded: Sequence[Loaded], counters: CounterFile, listening: socket.socket
+    settings: Settings,
+    loaded: Sequence[Loaded],
+    counters: CounterFile,
+    listening: socket.socket,
 ) -> None:
-    """Answer the management port until SIGTERM."""
-    uvloop.run(_serve(Management(loaded, counters), listening))
+    """Answer the management port, and watch for routing tables, until SIGTERM."""
+    uvloop.run(_run(settings, loaded, counters, listening))
+
+
+async def _run(
+    settings: Settings,
+    loaded: Sequence[Loaded],
+    counters: CounterFile,
+    listening: socket.socket,
+) -> None:
+    if settings.watch is None:
+        await _serve(Management(loaded, counters), listening)
+        return
+    handover = Handover(loaded[0], settings.remembered, counters, _tell_supervisor(os.getppid()))
+    watch = Watch(settings.watch, handover)
+    watching = asyncio.create_task(watch.run())
+    management = Management(loaded, counters, handover)
+    await watch.first_look(START_SECONDS)
+    await _serve(management, listening)
+    watching.cancel()
+
+
+def _tell_supervisor(supervisor: int) -> Callable[[], None]:
+    def tell() -> None:
+        if os.getppid() == supervisor:  # else it is gone, and we are about to be told
+            os.kill(supervisor, signal.SIGHUP)
+
+    return tell
 
 
 async def _serve(management: "Management", listening: socket.socket) -> None:
@@ -67,8 +101,14 @@ async def _serve(management: "Management", listening: socket.socket) -> None:
 class Management:
     """Answers what the kubelet, Prometheus and the operator ask."""
 
-    def __init__(self, loaded: Sequence[Loaded], counters: CounterFile) -> None:
+    def __init__(
+        self,
+        loaded: Sequence[Loaded],
+        counters: CounterFile,
+        handover: Handover | None = None,
+    ) -> None:
         self._loaded = loaded
+        self._handover = handover
         self._plans: list[Plan] = [one.plan for one in loaded]
         self._counters = counters
         self._registry = registry(counters, self._plans)
@@ -126,17 +166,13 @@ class Management:
 
     def _pipeline(self, one: Loaded) -> dict[str, object]:
         plan = one.plan
-        revisions = [
-            block.read(Series("tiltyard_routing_revision", (plan.pipeline,)))
-            for block in self._counters.blocks
-        ]
         return {
             "name": plan.pipeline,
             "namespace": plan.namespace,
             "uid": one.table.pipeline_uid,
             "plan": plan.hash,
             "version": plan.version,
-            "routingRevision": min(revisions),
+            "routing": self._routing(plan.pipeline),
             "models": [
                 {
                     "name": model.name,
@@ -157,6 +193,12 @@ class Management:
                 for step in plan.steps
             ],
         }
+
+    def _routing(self, pipeline: str) -> dict[str, object]:
+        """What every worker runs at least, never what is only on its way to them."""
+        found = lowest(self._counters.blocks, pipeline)
+        watched = self._handover.report(found) if self._handover else NOT_WATCHED
+        return {"revision": found.revision, "hash": found.hash, **watched}
 
     def _variant(self, *labels: str) -> dict[str, int]:
         return {

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from tiltyard_api.plan import Plan, PlanModelStep, PlanShadow, PlanSplit, PlanStep
 from tiltyard_api.reasons import STATUS_OF, Reason
 from tiltyard_engine.counters import Series
+from tiltyard_engine.inforce import in_force_series
 
 PROTOCOLS = ("records", "v2", "sagemaker", "grpc")
 """Wire formats of the data port, as the label `protocol` spells them."""
@@ -22,7 +23,10 @@ MODEL_REASONS = (Reason.MODEL_FAILED, Reason.MODEL_TIMEOUT, Reason.NOT_READY)
 DROPPED = ("full", "late", "shutdown")
 """A queue had no place; the wait was longer than the budget or the timeout; the engine ended."""
 
-ROUTING_REFUSED = ("Malformed", "OtherPlan", "OtherPipeline", "OlderRevision", "UnknownVariant")
+ROUTING_REFUSED = (
+    "TooLarge", "Malformed", "WrongHash",
+    "OtherPlan", "OtherPipeline", "OlderRevision", "UnknownVariant",
+)  # fmt: skip
 MATCHES = ("match", "mismatch")
 MODEL_ERROR = 424
 """What the SageMaker face answers in place of 500 and 504, which its clients would try again."""
@@ -88,6 +92,9 @@ METRICS = {
     "tiltyard_routing_refused_total": Metric(
         "counter", "Routing tables that were refused.", ("pipeline", "reason")
     ),
+    "tiltyard_routing_watch_up": Metric(
+        "gauge", "1 while the API server tells of new routing tables.", ("pipeline",)
+    ),
     "tiltyard_nonfinite_outputs_total": Metric(
         "counter", "NaN and infinities that a variant gave.", _VARIANT
     ),
@@ -99,7 +106,12 @@ READY = Series("ready")
 """1 in the block of a worker that serves: not exposed."""
 
 
-def engine_series(plans: Sequence[Plan]) -> list[Series]:
+WATCH_REFUSED = "routing_watch_refused"
+"""In the first block, though no worker writes it: tables that the watch refused, so that no worker
+saw them. Exposed as part of `tiltyard_routing_refused_total`."""
+
+
+def engine_series(plans: Sequence[Plan], *, watched: bool = False) -> list[Series]:
     """Every series of an engine; the order is the layout of the counter file."""
     series = [READY, Series("tiltyard_in_flight_requests")]
     for transport in TRANSPORTS:
@@ -107,6 +119,8 @@ def engine_series(plans: Sequence[Plan]) -> list[Series]:
         series += [Series("tiltyard_requests_total", one) for one in labels]
     for plan in plans:
         series += _pipeline_series(plan)
+        if watched:
+            series.append(Series("tiltyard_routing_watch_up", (plan.pipeline,)))
     return series
 
 
@@ -117,9 +131,10 @@ def _pipeline_series(plan: Plan) -> Iterator[Series]:
             yield Series("tiltyard_requests_total", (name, protocol, code))
     yield Series("tiltyard_request_seconds", (name,), histogram=True)
     yield Series("tiltyard_rows_total", (name,))
-    yield Series("tiltyard_routing_revision", (name,))
+    yield from in_force_series(name)
     for reason in ROUTING_REFUSED:
         yield Series("tiltyard_routing_refused_total", (name, reason))
+        yield Series(WATCH_REFUSED, (name, reason))
     for step in plan.steps:
         yield from _step_series(name, step)
 

@@ -3,17 +3,20 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from tiltyard_api.plan import Plan, PlanShadow
 from tiltyard_api.routing import RoutingTable
 from tiltyard_engine.call import Call, Mirror
 from tiltyard_engine.counters import Block
-from tiltyard_engine.dataplane import Dataplane, RoutingRefused
+from tiltyard_engine.dataplane import Dataplane
+from tiltyard_engine.inforce import tell
 from tiltyard_engine.lane import LOWEST_PRIORITY, Lane
 from tiltyard_engine.metrics import READY
 from tiltyard_engine.model import Model
 from tiltyard_engine.record import Recorder, weight_parts
 from tiltyard_engine.steps.shadow import comparer
+from tiltyard_engine.tables import RoutingRefused, read_table
 
 LANE_SECONDS = 1.0
 """How long the end of an engine waits for its challengers, however many hang."""
@@ -88,23 +91,35 @@ class ServedPipeline:
         try:
             self.plane.route(table)
         except RoutingRefused as refused:
-            self.count_refused_table(refused.reason)
+            self._count_refused(refused.reason)
             raise
         self._note_routing()
 
-    def count_refused_table(self, reason: str) -> None:
-        """Count a routing table that was not put in force."""
+    def route_by(self, path: Path) -> None:
+        """Put the routing table of a file in force, or count why not.
+
+        Raises:
+            RoutingRefused: it cannot be read or does not fit; the one in force stays.
+
+        """
+        try:
+            table = read_table(path)
+        except RoutingRefused as refused:
+            self._count_refused(refused.reason)
+            raise
+        self.route(table)
+
+    def _count_refused(self, reason: str) -> None:
         name = self.plan.pipeline
         self._block.words[self._block.offset("tiltyard_routing_refused_total", name, reason)] += 1
 
     def _note_routing(self) -> None:
         """Tell what is in force through the counter file."""
         name, words = self.plan.pipeline, self._block.words
-        offset = self._block.offset("tiltyard_routing_revision", name)
-        words[offset] = self.plane.routing.revision
         for (step, variant), share in self.plane.shares().items():
             weight = self._block.offset("tiltyard_variant_weight", name, step, variant)
             words[weight] = weight_parts(share)
+        tell(self._block, name, self.plane.routing)
 
     def close(self) -> None:
         """End the lanes; what waits in them is counted as dropped."""

@@ -2,15 +2,26 @@
 
 import argparse
 import os
+import re
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
 
 from tiltyard_api.limits import LIMITS, Limit
 from tiltyard_api.names import DATA_PORT, MANAGEMENT_PORT
+from tiltyard_api.quantities import seconds
 from tiltyard_engine.http.limits import Limits
+from tiltyard_engine.kubeapi import ApiServer
 from tiltyard_engine.sizes import Sizes
+
+SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where Kubernetes puts a pod's token and the certificate of its API server."""
+
+_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+_WATCH_HELP: Final = "take routing tables from this ConfigMap of the cluster, as it changes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +37,17 @@ class Starter:
 
     parent: int | None
     """Process that the engine must not outlive."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchSettings:
+    """The ConfigMap that routing tables come from."""
+
+    namespace: str
+    name: str
+    server: ApiServer
+    period: float
+    """Seconds that a watch lasts; then the ConfigMap is read as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +77,18 @@ class Settings:
     limits: Limits
     partition: str
     starter: Starter
+    watch: WatchSettings | None
+    """None: routing tables come by SIGHUP alone."""
+
+    @property
+    def remembered(self) -> Path:
+        """Where the table that was taken last from what is watched is kept."""
+        return self.state / "routing.json"
+
+    @property
+    def tables(self) -> tuple[Path, ...]:
+        """Files that workers take routing tables from, one for each plan."""
+        return (self.remembered,) if self.watch else self.routing
 
 
 def parse(arguments: Sequence[str]) -> Settings:
@@ -65,6 +99,10 @@ def parse(arguments: Sequence[str]) -> Settings:
         parser.error("give one --routing for each --plan, in the same order")
     if bool(given.data_fd) != bool(given.management_fd):
         parser.error("give --data-fd and --management-fd together")
+    if given.watch_configmap and len(given.plan) != 1:
+        parser.error("--watch-configmap is for an engine with one --plan")
+    if given.watch_configmap and not given.api_server:
+        parser.error("--watch-configmap needs --api-server outside a pod of Kubernetes")
     return Settings(
         plans=tuple(given.plan),
         routing=tuple(given.routing),
@@ -95,7 +133,25 @@ def parse(arguments: Sequence[str]) -> Settings:
             ready_pipe=given.ready_fd,
             parent=given.parent,
         ),
+        watch=_watch(given),
     )
+
+
+def _watch(given: argparse.Namespace) -> WatchSettings | None:
+    if not given.watch_configmap:
+        return None
+    namespace, name = given.watch_configmap
+    host, port = given.api_server
+    server = ApiServer(host, port, given.api_token, given.api_ca)
+    return WatchSettings(namespace, name, server, given.watch_period)
+
+
+def _pods_api_server() -> str | None:
+    """What Kubernetes tells every container of where its API server is."""
+    host, port = map(os.environ.get, ("KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"))
+    if not host or not port:
+        return None
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
 
 def cpus() -> float:
@@ -141,10 +197,34 @@ def _parser() -> argparse.ArgumentParser:
     add("--management-fd", type=int, metavar="FD", help="likewise, for the management port")
     add("--ready-fd", type=int, metavar="FD", help="pipe that gets a byte from each ready worker")
     add("--parent", type=int, metavar="PID", help="end when this process, our parent, ends")
+    add("--watch-configmap", type=_object_name, metavar="NAMESPACE/NAME", help=_WATCH_HELP)
+    add("--watch-period", type=_reader(Limit(seconds, "30s")), default="30s")
+    add("--api-server", type=_https, default=_pods_api_server(), metavar="URL")
+    add("--api-token", type=Path, default=SERVICE_ACCOUNT / "token", metavar="FILE")
+    add("--api-ca", type=Path, default=SERVICE_ACCOUNT / "ca.crt", metavar="FILE")
     for name, limit in LIMITS.items():
         text = f"default {limit.default}"
         add(f"--{name}", type=_reader(limit), default=limit.default, help=text)
     return parser
+
+
+def _object_name(text: str) -> tuple[str, str]:
+    namespace, _, name = text.partition("/")
+    if not all(map(_NAME.fullmatch, (namespace, name))):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAMESPACE/NAME")
+    return namespace, name
+
+
+def _https(text: str) -> tuple[str, int]:
+    """Host and port of an address; the token must not go over an open line."""
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port or 443
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no address: {error}") from error
+    if parts.scheme != "https" or not host or parts.path not in ("", "/"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form https://HOST:PORT")
+    return host, port
 
 
 def _bounded(low: int, high: int) -> Callable[[str], int]:

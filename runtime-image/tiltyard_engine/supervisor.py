@@ -18,6 +18,7 @@ from tiltyard_engine.counters import Block, CounterFile, Layout
 from tiltyard_engine.garbage import settle
 from tiltyard_engine.grpcport import reserve
 from tiltyard_engine.http.server import bind
+from tiltyard_engine.inforce import forget
 from tiltyard_engine.load import load
 from tiltyard_engine.log import log
 from tiltyard_engine.management import run_management
@@ -28,6 +29,7 @@ from tiltyard_engine.python.calls import PythonModel
 from tiltyard_engine.python.keeper import run_keeper
 from tiltyard_engine.python.starting import python_models, wait_loaded
 from tiltyard_engine.settings import Settings
+from tiltyard_engine.signals import ENDINGS, SIGNALS, hold
 from tiltyard_engine.worker import run_worker
 
 RESTART_SECONDS = (0.0, 0.1, 0.5, 1.0, 5.0)
@@ -38,9 +40,6 @@ HEALTHY_SECONDS = 30.0
 
 EXTRA_SECONDS = 5.0
 """Beyond delay and grace, before children that do not end are killed."""
-
-ENDINGS = (signal.SIGTERM, signal.SIGINT)
-SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1}
 
 
 @dataclass(slots=True)
@@ -74,11 +73,13 @@ class Supervisor:
         settings.state.mkdir(parents=True, exist_ok=True)
         counters = CounterFile(
             settings.state / "counters",
-            Layout(engine_series([one.plan for one in loaded])),
+            Layout(engine_series([one.plan for one in loaded], watched=settings.watch is not None)),
             settings.workers,
         )
         for block in counters.blocks:
             _not_ready(block)  # the file may tell of a process that was killed
+            for one in loaded:
+                forget(block, one.plan.pipeline)
         self._counters = counters
         self._workers = [
             Child(f"worker {n}", self._worker(n, loaded)) for n in range(settings.workers)
@@ -129,14 +130,14 @@ class Supervisor:
     def _manage(self, loaded: list[Loaded], listening: socket.socket) -> None:
         for data in self._sockets:  # a copy left open would go on taking connections for nobody
             data.close()
-        run_management(loaded, self._counters, listening)
+        run_management(self._settings, loaded, self._counters, listening)
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT, or until another engine took over (SIGUSR1).
 
         Returns the exit code.
         """
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        hold()
         while True:
             self._start_due()
             received = signal.sigtimedwait(SIGNALS, self._pause())
@@ -202,22 +203,16 @@ class Supervisor:
         """Wait until children have ended; kill those that have not. True when none had to be."""
         deadline = time.monotonic() + wait
         while any(child.pid for child in children) and time.monotonic() < deadline:
-            if not list(self._dead()):
-                signal.sigtimedwait({signal.SIGCHLD}, 0.2)
+            if list(self._dead()):
+                continue
+            received = signal.sigtimedwait({signal.SIGCHLD, signal.SIGHUP}, 0.2)
+            if received and received.si_signo == signal.SIGHUP:
+                _send(self._workers, signal.SIGHUP)  # what still answers goes by the newest table
         late = [child for child in children if child.pid]
         _send(late, signal.SIGKILL)
         for child in late:
             os.waitpid(child.pid, 0)
         return not late
-
-
-def end_when_told() -> None:
-    """Let a process that does not serve yet end at once.
-
-    The first process of a container would ignore signals that nobody handles.
-    """
-    for number in ENDINGS:
-        signal.signal(number, lambda *_: sys.exit(0))
 
 
 def _not_ready(block: Block) -> None:
@@ -247,6 +242,8 @@ def _fork(child: Child) -> int:
         end_with_parent()
         for number in ENDINGS:
             signal.signal(number, signal.SIG_DFL)
+        # A worker reads its table when it can hear; until then it must not die of being told.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         child.run()
         code = 0

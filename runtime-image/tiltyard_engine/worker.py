@@ -15,18 +15,17 @@ import uvloop
 
 from tiltyard_engine.app import App
 from tiltyard_engine.counters import Block
-from tiltyard_engine.dataplane import RoutingRefused
 from tiltyard_engine.faces import open_faces
 from tiltyard_engine.grpcport import GrpcPort
 from tiltyard_engine.grpcport import make as make_grpc
 from tiltyard_engine.http.server import Server
-from tiltyard_engine.load import LoadError, read_table
 from tiltyard_engine.log import log
 from tiltyard_engine.metrics import READY
 from tiltyard_engine.pipeline import Loaded, ServedPipeline
 from tiltyard_engine.scheduler import Scheduler
 from tiltyard_engine.settings import Settings, cpus
 from tiltyard_engine.steps.base import Context
+from tiltyard_engine.tables import RoutingRefused
 
 
 def run_worker(
@@ -123,12 +122,9 @@ class Worker:
 
     def _reload(self) -> None:
         """Put the routing tables on disk in force; what does not fit is counted and left."""
-        for pipeline, path in zip(self._pipelines, self._settings.routing, strict=True):
+        for pipeline, path in zip(self._pipelines, self._settings.tables, strict=True):
             try:
-                pipeline.route(read_table(path))
-            except LoadError as error:
-                pipeline.count_refused_table("Malformed")
-                log("a routing table was refused", file=str(path), why=str(error))
+                pipeline.route_by(path)
             except RoutingRefused as error:
                 log("a routing table was refused", file=str(path), why=str(error))
 

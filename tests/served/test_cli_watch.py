@@ -56,7 +56,7 @@ def test_fifty_weight_changes_restart_nothing_and_lose_nothing(tmp_path: Path) -
         assert sorted(took)[25] < 1.0, "in force in under a second"
         wait_for(lambda: told(served, "in force, nothing restarted"), "a notice")
         (pipeline,) = served.status()["pipelines"]
-        assert pipeline["routingRevision"] == 51
+        assert pipeline["routing"]["revision"] == 51
 
 
 def test_a_new_plan_takes_over_without_a_lost_request(tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ def put_in_force(
     named = {f"v{n}": weight for n, weight in enumerate(weights)}
     pipeline.write_table(pipeline.weigh("price", revision, **named))
     engine.process.send_signal(signal.SIGHUP)
-    eventually(lambda: engine.status()["routingRevision"] == revision)
+    eventually(lambda: engine.status()["routing"]["revision"] == revision)
     assert engine.metric("tiltyard_routing_revision", pipeline="drawn") == revision
 
 
@@ -185,7 +185,7 @@ def test_tables_that_do_not_fit_are_refused_and_counted_once_each(tmp_path: Path
             engine.process.send_signal(signal.SIGHUP)
             eventually(lambda seen=2 * number: engine.log().count("was refused") == seen)
         assert {reason: refusals(engine, reason) for reason in refused} == dict.fromkeys(refused, 1)
-        assert engine.status()["routingRevision"] == 5
+        assert engine.status()["routing"]["revision"] == 5
         asked = (post([{"x": 1}], "drawn") for _ in range(200))
         assert {served(answer) for answer in exchange(clients, asked)} == {0}
 

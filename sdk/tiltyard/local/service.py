@@ -109,7 +109,7 @@ def _revisions(management: Transport) -> dict[str, int]:
         status = management.get("/status").json()
     except Failure:
         return {}
-    return {one["name"]: one["routingRevision"] for one in status["pipelines"]}
+    return {one["name"]: one["routing"]["revision"] for one in status["pipelines"]}
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import pytest
 import graphs
 from planes import Plane, opened, shadow, split
 from tiltyard_api.routing import RoutingTable, ShadowRouting, SplitRouting
-from tiltyard_engine.dataplane import RoutingRefused
+from tiltyard_engine.tables import RoutingRefused
 
 HALVES = SplitRouting(weights={"a": 1, "b": 1})
 SAMPLE = ShadowRouting(samples={"b": 1})
