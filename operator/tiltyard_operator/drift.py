@@ -67,11 +67,11 @@ def amount(quantity: object) -> Decimal | str:
 
 
 def _covers_list(live: Sequence[object], wanted: Sequence[object], field: str) -> bool:
-    if field not in KEYS:
+    key = KEYS.get(field, "")
+    if not all(isinstance(one, Mapping) and key in one for one in wanted):
         return len(live) == len(wanted) and all(map(covers, live, wanted))
-    key = KEYS[field]
     there = {one.get(key): one for one in live if isinstance(one, Mapping)}
-    return all(isinstance(one, Mapping) and covers(there.get(one[key]), one) for one in wanted)
+    return all(covers(there.get(one[key]), one) for one in wanted if isinstance(one, Mapping))
 
 
 def _applied(obj: Object) -> object:

@@ -16,10 +16,7 @@ def keep_version(cluster: Cluster, seen: Observed, target: Target) -> None:
     if seen.versions and seen.versions[0].name == name:
         return
     old = next((one for one in seen.versions if one.name == name), None)
-    if old:
-        cluster.replace({**old.obj, "revision": wanted["revision"]})  # its content cannot change
-    else:
-        cluster.create(wanted)
+    cluster.apply({**wanted, "data": old.obj["data"]} if old else wanted)  # which cannot change
 
 
 def prune_versions(cluster: Cluster, seen: Observed) -> None:

@@ -8,7 +8,7 @@ from tiltyard_operator.cluster import Cluster
 from tiltyard_operator.desired.metadata import Owner
 from tiltyard_operator.drift import covers, was_ours
 from tiltyard_operator.errors import Refused
-from tiltyard_operator.kinds import CONFIG_MAP, ROLE_BINDING, Object, kind_of
+from tiltyard_operator.kinds import Object, kind_of
 from tiltyard_operator.metrics import DRIFT_REPAIRED
 from tiltyard_operator.ownership import Whose, whose
 from tiltyard_operator.verdicts import Verdict
@@ -120,10 +120,8 @@ def verdict(refused: list[str]) -> Verdict | None:
 
 
 def _fixed(live: Object, wanted: Object) -> bool:
-    """Whether what differs is something that nobody may change."""
-    if kind_of(wanted) == CONFIG_MAP:
-        return bool(live.get("immutable")) and live.get("data") != wanted.get("data")
-    return kind_of(wanted) == ROLE_BINDING and live["roleRef"] != wanted["roleRef"]
+    """Whether what differs is something that nobody may change: the content of a plan."""
+    return bool(live.get("immutable")) and live.get("data") != wanted.get("data")
 
 
 def _ending(obj: Object) -> bool:

@@ -20,13 +20,12 @@ from tiltyard_operator.kinds import (
     AUTOSCALER,
     NETWORK_POLICY,
     POD_MONITOR,
-    SERVICE_ACCOUNT,
     Kind,
     Object,
 )
 from tiltyard_operator.settings import Settings
 
-OPTIONAL: tuple[Kind, ...] = (AUTOSCALER, NETWORK_POLICY, POD_MONITOR, SERVICE_ACCOUNT)
+OPTIONAL: tuple[Kind, ...] = (AUTOSCALER, NETWORK_POLICY, POD_MONITOR)
 """Kinds of which a Pipeline has one object or none; each is named as the Pipeline."""
 
 
