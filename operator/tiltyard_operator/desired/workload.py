@@ -196,6 +196,8 @@ def _engine(
         "--artifacts": MODELS_FOLDER,
         "--state": STATE_FOLDER,
         "--watch-configmap": f"{owner.namespace}/{routing_name(owner.name)}",
+        "--api-token": f"{TOKEN_FOLDER}/token",
+        "--api-ca": f"{TOKEN_FOLDER}/ca.crt",
         "--grpc-port": str(PORTS["grpc"]),
     }
     arguments = [word for pair in files.items() for word in pair]
