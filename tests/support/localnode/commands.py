@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tiltyard_api.artifacts import CLAIMS, SECRETS
+from tiltyard_engine.settings import SERVICE_ACCOUNT
 
 Object = dict[str, Any]
 
@@ -54,7 +55,11 @@ def command_of(container: Object, environment: Mapping[str, str], place: Place) 
 def _told(module: list[str], place: Place) -> list[str]:
     """Options by which our programs learn what a pod's own network and mounts would give them."""
     if module == ["-m", "tiltyard_engine"]:
-        return ["--host", place.address, "--management-host", place.address]
+        told = ["--host", place.address, "--management-host", place.address]
+        account = place.mounts.get(str(SERVICE_ACCOUNT))
+        if account:
+            told += ["--api-token", f"{account}/token", "--api-ca", f"{account}/ca.crt"]
+        return told
     if module == ["-m", "tiltyard_engine.fetch"]:
         folders = {SECRETS: "--secret", CLAIMS: "--pvc"}
         return [

@@ -2,8 +2,8 @@
 
 What it honours: init containers, restarts, probes, volumes of configuration, the downward API,
 termination messages, graceful ends, claims on volumes that are folders of this machine. What it
-does not: images, limits, users, networks of their own
-(each pod has an address of the loopback interface, and sees all the others), volumes that change.
+does not: images, limits, users, volumes that change, networks of their own (each pod has an address
+of the loopback interface, and sees all the others).
 """
 
 import itertools
