@@ -17,18 +17,19 @@ from tiltyard_api.manifest import read_pipeline
 from tiltyard_api.plan import Plan, PlanHashKey, PlanShadow, PlanSplit, RequestTensor
 from tiltyard_api.routing import RoutingTable
 from tiltyard_api.tensors import TensorType
-from tiltyard_api.v1alpha1.models import Source
 from tiltyard_core.compile import compile_plan, compile_routing
+from tiltyard_core.references import entries as described
 from tiltyard_engine.app import App
 from tiltyard_engine.counters import CounterFile, Layout, Series
 from tiltyard_engine.faces import open_faces
 from tiltyard_engine.http.message import Request, Response
 from tiltyard_engine.metrics import DROPPED, MODEL_REASONS, engine_series
 from tiltyard_engine.pipeline import Loaded, ServedPipeline
-from tiltyard_engine.resolve import resolve
+from tiltyard_engine.resolve import facts
 from tiltyard_engine.scheduler import Scheduler
 from tiltyard_engine.sessions import Session
 from tiltyard_engine.sizes import Sizes
+from tiltyard_engine.sources.base import Access
 from tiltyard_engine.steps.base import Context
 
 PATIENCE = 30.0
@@ -244,7 +245,8 @@ def compiled(
         },
     }
     pipeline = read_pipeline(document)
-    resolved = {n: resolve(Source(uri=f"file:{n}.onnx"), folder, store) for n in models}
+    access = Access(folder=folder)
+    resolved = {one.name: facts(one, access, store) for _, one in described(pipeline)}
     plan = compile_plan(pipeline, resolved)
     uid = hashlib.sha256(b"uid").hexdigest()
     return plan, compile_routing(pipeline, plan, uid, 1), store
