@@ -14,7 +14,6 @@ from tiltyard_core.tables import misfit
 from tiltyard_engine.artifacts import content_of
 from tiltyard_engine.log import log
 from tiltyard_engine.model import Model, ModelError
-from tiltyard_engine.onnxfile import NotOnnx, WeightsElsewhere, checked_graph
 from tiltyard_engine.pipeline import Loaded
 from tiltyard_engine.python.calls import Artifact, PythonModel
 from tiltyard_engine.python.environment import FOLDER, RequirementsError, known_interpreter
@@ -113,20 +112,19 @@ def _load(model: PlanModel, artifacts: Path) -> Model:
     path = artifacts / model.digest
     try:
         _check_digest(path, model.digest)
-        loaded = _loaded(model, path)
-    except (ModelError, RequirementsError, NotOnnx, WeightsElsewhere, OSError) as error:
+        python = model.framework is Framework.PYTHON
+        loaded = _python(model, path) if python else Session(model, path)
+    except (ModelError, RequirementsError, OSError) as error:
         raise LoadError(f"model {model.name!r} cannot be loaded: {error}") from error
     loaded.learn()
     return loaded
 
 
-def _loaded(model: PlanModel, path: Path) -> Model:
-    """Load a graph, or make a Python model ready to have workers, which its keeper starts."""
+def _python(model: PlanModel, path: Path) -> Model:
+    """Make a Python model ready to have workers, which its keeper starts."""
     folder = content_of(path)
     place = folder if folder.is_dir() else path
-    if model.framework is Framework.PYTHON:
-        return PythonModel(model, Artifact(place, known_interpreter(place, path.parent / FOLDER)))
-    return Session(model, checked_graph(place))
+    return PythonModel(model, Artifact(place, known_interpreter(place, path.parent / FOLDER)))
 
 
 def _check_digest(path: Path, digest: str) -> None:
