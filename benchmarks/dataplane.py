@@ -12,19 +12,19 @@ import yaml
 from tiltyard_api.manifest import read_pipeline
 from tiltyard_api.names import local_uid
 from tiltyard_core.compile import compile_plan, compile_routing
+from tiltyard_core.references import entries
 from tiltyard_engine.app import App
-from tiltyard_engine.challengers import make_ring
 from tiltyard_engine.counters import CounterFile, Layout
 from tiltyard_engine.faces import open_faces
 from tiltyard_engine.garbage import settle
 from tiltyard_engine.http.message import Request, Response
 from tiltyard_engine.metrics import engine_series
-from tiltyard_engine.outbox import Outbox
 from tiltyard_engine.pipeline import Loaded, ServedPipeline
-from tiltyard_engine.resolve import resolve
+from tiltyard_engine.resolve import facts
 from tiltyard_engine.scheduler import Scheduler
 from tiltyard_engine.sessions import Session
 from tiltyard_engine.sizes import Sizes
+from tiltyard_engine.sources.base import Access
 from tiltyard_engine.steps.base import Context
 
 Answer = Callable[[list[bytes]], list[bytes]]
@@ -61,8 +61,7 @@ def open_dataplane(manifest: Path) -> Answer:
         Path(tempfile.mkdtemp()) / "counters", Layout(engine_series([loaded.plan])), 1
     )
     block = counters.blocks[0]
-    outbox = Outbox([loaded.plan], make_ring([loaded], block))
-    served = ServedPipeline(loaded, block, outbox)
+    served = ServedPipeline(loaded, block)
     loop = TurnLoop()
     draw = partial(random.Random(1).getrandbits, 64)
     scheduler = Scheduler(loop, Context(time.perf_counter_ns, draw, watched=False), 1)
@@ -83,9 +82,8 @@ def open_dataplane(manifest: Path) -> Answer:
 def _load(manifest: Path) -> Loaded:
     pipeline = read_pipeline(yaml.safe_load(manifest.read_text()))
     store = Path(tempfile.mkdtemp())
-    resolved = {
-        entry.name: resolve(entry.source, manifest.parent, store) for entry in pipeline.spec.models
-    }
+    access = Access(folder=manifest.parent)
+    resolved = {one.name: facts(one, access, store) for _, one in entries(pipeline)}
     plan = compile_plan(pipeline, resolved)
     table = compile_routing(pipeline, plan, local_uid("default", plan.pipeline), 1)
     sessions = {model.name: Session(model, store / model.digest) for model in plan.models}

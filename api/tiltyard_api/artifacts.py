@@ -5,7 +5,7 @@ from pydantic import Field
 from tiltyard_api.base import Contract
 from tiltyard_api.resolved import ResolvedModel
 from tiltyard_api.v1alpha1.conditions import ConditionReason
-from tiltyard_api.v1alpha1.models import SHA256_PATTERN, ModelEntry
+from tiltyard_api.v1alpha1.models import SHA256_PATTERN, Framework, ModelEntry
 
 SECRETS = "/etc/tiltyard/secrets"
 """A Secret is mounted, in containers that fetch and in no other, at `SECRETS/NAME`."""
@@ -21,6 +21,7 @@ class Artifact(Contract):
     """One model that a pod needs: where it is, and which bytes it has to be."""
 
     model: str
+    framework: Framework
     uri: str
     address: str | None = None
     """Immutable address of these bytes, where the store has one; None: the uri itself."""

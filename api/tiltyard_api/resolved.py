@@ -47,9 +47,6 @@ class ModelToResolve(Contract):
 class ResolveRequest(Contract):
     """What the resolver reads from its standard input."""
 
-    store: str
-    """Folder that artifacts are copied into, named by their digests."""
-
     models: tuple[ModelToResolve, ...]
 
 

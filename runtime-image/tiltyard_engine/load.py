@@ -14,6 +14,7 @@ from tiltyard_core.tables import misfit
 from tiltyard_engine.artifacts import content_of
 from tiltyard_engine.log import log
 from tiltyard_engine.model import Model, ModelError
+from tiltyard_engine.onnxfile import NotOnnx, WeightsElsewhere, checked_graph
 from tiltyard_engine.pipeline import Loaded
 from tiltyard_engine.python.calls import Artifact, PythonModel
 from tiltyard_engine.python.environment import FOLDER, RequirementsError, known_interpreter
@@ -112,19 +113,20 @@ def _load(model: PlanModel, artifacts: Path) -> Model:
     path = artifacts / model.digest
     try:
         _check_digest(path, model.digest)
-        python = model.framework is Framework.PYTHON
-        loaded = _python(model, path) if python else Session(model, path)
-    except (ModelError, RequirementsError, OSError) as error:
+        loaded = _loaded(model, path)
+    except (ModelError, RequirementsError, NotOnnx, WeightsElsewhere, OSError) as error:
         raise LoadError(f"model {model.name!r} cannot be loaded: {error}") from error
     loaded.learn()
     return loaded
 
 
-def _python(model: PlanModel, path: Path) -> Model:
-    """Make a Python model ready to have workers, which its keeper starts."""
+def _loaded(model: PlanModel, path: Path) -> Model:
+    """Load a graph, or make a Python model ready to have workers, which its keeper starts."""
     folder = content_of(path)
     place = folder if folder.is_dir() else path
-    return PythonModel(model, Artifact(place, known_interpreter(place, path.parent / FOLDER)))
+    if model.framework is Framework.PYTHON:
+        return PythonModel(model, Artifact(place, known_interpreter(place, path.parent / FOLDER)))
+    return Session(model, checked_graph(place))
 
 
 def _check_digest(path: Path, digest: str) -> None:

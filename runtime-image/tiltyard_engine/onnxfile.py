@@ -5,8 +5,12 @@ and which operators its graphs hold. Both are read from the wire format of proto
 (field numbers from onnx.proto), passing over everything else.
 """
 
+import mmap
+import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 _FIXED = {FIXED64: 8, FIXED32: 4}
@@ -30,6 +34,10 @@ class NotOnnx(ValueError):  # noqa: N818 - says what the file is
     """The bytes are not an ONNX model."""
 
 
+class WeightsElsewhere(ValueError):  # noqa: N818 - likewise
+    """A model reads files that are not the artifact's own."""
+
+
 @dataclass(slots=True)
 class OnnxFacts:
     """What a file holds, as far as Tiltyard must know before loading it."""
@@ -41,7 +49,68 @@ class OnnxFacts:
     graphs: int = 0
 
 
-def look_into(data: bytes) -> OnnxFacts:
+def graph_file(place: Path) -> Path:
+    """Find the graph of an artifact: the file itself, or the one of an unpacked archive.
+
+    Raises:
+        NotOnnx: there is none, or more than one.
+
+    """
+    if not place.is_dir():
+        return place
+    found = sorted(place.glob("*.onnx"))
+    named = [file for file in found if file.name == "model.onnx"]
+    if len(named or found) != 1:
+        names = ", ".join(file.name for file in found) or "none"
+        raise NotOnnx(f"its zip holds {names} at the top: keep one file that ends in .onnx there")
+    return (named or found)[0]
+
+
+def checked_graph(place: Path) -> Path:
+    """Find the graph of an artifact, and make sure that it reads no files but the artifact's own.
+
+    Raises:
+        NotOnnx: it is no model.
+        WeightsElsewhere: it names a file that is not a plain one beside it.
+
+    """
+    path = graph_file(place)
+    external = read_facts(path).external
+    # A tensor that lies elsewhere is told twice: that it does, and where, unless it is malformed.
+    for name in sorted(external - {""}) or sorted(external):
+        # A link of either kind could lead anywhere, and onnxruntime follows hard ones.
+        plain = name not in ("", ".", "..") and "/" not in name and "\\" not in name
+        if not place.is_dir() or not plain or not _is_own_file(place / name):
+            raise WeightsElsewhere(
+                f"keeps weights outside itself ({name or 'another file'}): zip it together with"
+                " that file, side by side, or save it as one"
+                " (onnx.save with save_as_external_data=False)"
+            )
+    return path
+
+
+def _is_own_file(path: Path) -> bool:
+    try:
+        found = path.lstat()
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_nlink == 1
+
+
+def read_facts(path: Path) -> OnnxFacts:
+    """Read operators and external files of a model file, which is never whole in memory.
+
+    Raises:
+        NotOnnx: the bytes are cut short, or no model.
+
+    """
+    with path.open("rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            return look_into(b"")
+        return look_into(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+
+
+def look_into(data: bytes | mmap.mmap) -> OnnxFacts:
     """Read operators and external files of a model.
 
     Raises:

@@ -1,67 +1,104 @@
-"""Fetches models and finds out what they are: `python -m tiltyard_engine.resolve`.
+"""Finds out what a model is: fetches it, compares its digest, unpacks it, tries it in a child."""
 
-A program of its own, so that a bad artifact hurts neither the command line nor an engine that is
-serving. Reads a `ResolveRequest` as JSON from standard input and writes a `ResolveReport`.
-"""
-
-import sys
+import os
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from tiltyard_api.resolved import (
-    ModelToResolve,
-    Resolution,
-    ResolvedModel,
-    ResolveReport,
-    ResolveRequest,
-)
-from tiltyard_api.v1alpha1.models import Source
-from tiltyard_engine.artifacts import ArtifactError, fetch
-from tiltyard_engine.model import ModelError
-from tiltyard_engine.onnxfile import NotOnnx, look_into
-from tiltyard_engine.sessions import signature
+from tiltyard_api.resolved import ResolvedModel
+from tiltyard_api.v1alpha1.models import Framework, ModelEntry
+from tiltyard_core.signature import declared
+from tiltyard_engine.artifacts import Fetched, Progress, fetch, opened
+from tiltyard_engine.python.environment import FOLDER, Installs
+from tiltyard_engine.python.trial import TrialLimits, try_python
+from tiltyard_engine.sources.base import Access, ArtifactError, shown
+from tiltyard_engine.trial import Trial, look_at, tried
+
+GROUP_MEMORY = Path("/sys/fs/cgroup/memory.max")
+"""What a container may have."""
+
+SHARE = 0.75
+"""Of the memory there is: what a model may take while it is tried; the rest is for us."""
 
 
-def resolve(source: Source, folder: Path, store: Path) -> ResolvedModel:
-    """Fetch one model and read its signature.
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a trial may take."""
+
+    memory: int
+    """Bytes."""
+
+    seconds: float = 120.0
+    installs: Installs = Installs.LOCKED
+    """What requirements of Python models may be installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a model turned out to be."""
+
+    resolved: ResolvedModel
+    address: str | None
+    """Immutable address of its bytes, where the store has one."""
+
+
+def resolve(
+    entry: ModelEntry,
+    access: Access,
+    store: Path,
+    bounds: Bounds,
+    progress: Progress = lambda _done, _size: None,
+) -> Found:
+    """Fetch one model and try it.
 
     Raises:
         ArtifactError: it cannot be had, is not what the manifest says, or is no model that
             can be served.
 
     """
-    path = fetch(source, folder, store)
+    source = entry.source
+    fetched = fetch(source.uri, source.sha256, access, store, progress)
+    trial = trial_of(entry, fetched, access, bounds)
+    if entry.framework is Framework.PYTHON:
+        return Found(_tried_python(trial, store / FOLDER, bounds), fetched.address)
+    return Found(tried(trial), fetched.address)
+
+
+def _tried_python(trial: Trial, environments: Path, bounds: Bounds) -> ResolvedModel:
+    """Try a Python model in a worker, which has the bounds of its entry."""
+    limits = TrialLimits(bounds.seconds, bounds.installs, environments)
+    fault = try_python(Path(trial.place), trial.entry, limits)
+    if fault:
+        raise ArtifactError(fault.reason, f"{shown(trial.entry.source.uri)}: {fault.message}")
+    inputs, outputs = declared(trial.entry)
+    return ResolvedModel(digest=trial.digest, size=trial.size, inputs=inputs, outputs=outputs)
+
+
+def facts(entry: ModelEntry, access: Access, store: Path) -> ResolvedModel:
+    """Fetch a model that is trusted and look at it in this process: quicker, and not safe."""
+    fetched = fetch(entry.source.uri, entry.source.sha256, access, store)
+    return look_at(trial_of(entry, fetched, access, Bounds(usual_memory())))
+
+
+def trial_of(entry: ModelEntry, fetched: Fetched, access: Access, bounds: Bounds) -> Trial:
+    """Say what is to be tried, unpacked if it is an archive."""
     try:
-        external = look_into(path.read_bytes()).external
-        if external:
-            names = ", ".join(sorted(filter(None, external))) or "another file"
-            raise ArtifactError(
-                f"{source.uri} keeps weights outside itself ({names}): save it as one file"
-                " (onnx.save with save_as_external_data=False)"
-            )
-        inputs, outputs = signature(path)
-    except NotOnnx as error:
-        raise ArtifactError(f"{source.uri} is not an ONNX model: {error}") from error
-    except ModelError as error:
-        raise ArtifactError(f"{source.uri} cannot be loaded: {error}") from error
-    return ResolvedModel(digest=path.name, size=path.stat().st_size, inputs=inputs, outputs=outputs)
-
-
-def main() -> int:
-    """Resolve what standard input asks for."""
-    request = ResolveRequest.model_validate_json(sys.stdin.read())
-    report = ResolveReport(
-        models=tuple(_resolution(model, Path(request.store)) for model in request.models)
-    )
-    sys.stdout.write(report.model_dump_json(by_alias=True))
-    return 0
-
-
-def _resolution(model: ModelToResolve, store: Path) -> Resolution:
-    try:
-        return Resolution(resolved=resolve(model.entry.source, Path(model.folder), store))
+        place = opened(fetched.path, access.limits.size)
     except ArtifactError as error:
-        return Resolution(fault=str(error))
+        raise ArtifactError(error.reason, f"{shown(entry.source.uri)} {error}") from error
+    return Trial(
+        entry=entry,
+        place=str(place.absolute()),
+        digest=fetched.digest,
+        size=fetched.size,
+        memory=bounds.memory,
+        seconds=bounds.seconds,
+    )
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def usual_memory() -> int:
+    """Bytes that a model may take where nobody says."""
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with suppress(OSError, ValueError):  # no container, or one without a bound
+        whole = min(whole, int(GROUP_MEMORY.read_text(encoding="ascii")))
+    return int(whole * SHARE)

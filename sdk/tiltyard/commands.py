@@ -1,5 +1,6 @@
 """The commands of `tiltyard`. Each imports what it needs when it runs: help must be quick."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +20,14 @@ app = typer.Typer(
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Manifests, as YAML.")]
 PortNumber = Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """A folder of this machine that stands in for something of a cluster."""
+
+    name: str
+    folder: Path
 
 
 class Format(StrEnum):
@@ -43,6 +52,18 @@ def _limit(name: str) -> object:
     return typer.Option(f"--{name}", parser=checked, metavar="VALUE", help=text)
 
 
+def _folders(what: str) -> object:
+    """Option that names folders of this machine in place of what a cluster would mount."""
+
+    def named(text: str) -> Stand:
+        name, equals, folder = text.partition("=")
+        if not name or not equals or not Path(folder).is_dir():
+            raise typer.BadParameter(f"{text!r} is not NAME=FOLDER with a folder that exists")
+        return Stand(name, Path(folder).absolute())
+
+    return typer.Option(parser=named, metavar="NAME=FOLDER", help=what)
+
+
 @app.callback()
 def _options(
     *, debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False
@@ -63,6 +84,8 @@ def serve(  # noqa: PLR0913 - one argument an option
         typer.Option(min=0, max=65535, help="Serve gRPC too; 8081 is usual, 0 any free one."),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Processes.")] = 1,
+    pvc: Annotated[list[Stand] | None, _folders("Stands in for a volume.")] = None,
+    secret: Annotated[list[Stand] | None, _folders("Stands in for a Secret.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Follow changes of the files.")] = False,
     max_body: Annotated[str | None, _limit("max-body")] = None,
     max_rows: Annotated[str | None, _limit("max-rows")] = None,
@@ -94,7 +117,8 @@ def serve(  # noqa: PLR0913 - one argument an option
         "drain-delay": drain_delay,
     }
     given = {name: value for name, value in limits.items() if value is not None}
-    options = Options(host, port, management_port, workers, given, grpc_port)
+    claims, secrets = ({one.name: one.folder for one in many or ()} for many in (pvc, secret))
+    options = Options(host, port, management_port, workers, given, grpc_port, claims, secrets)
     run(files, options, watch=watch)
 
 

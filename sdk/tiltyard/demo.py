@@ -10,7 +10,7 @@ from typing import Any
 import tiltyard
 from tiltyard.failure import Failure
 from tiltyard.local.compiled import Compiled, compile_all
-from tiltyard.local.resolving import store_folder
+from tiltyard.local.resolving import Sources, store_folder
 from tiltyard.local.service import Service, serving
 from tiltyard.local.signals import Stopped, held_signals, pause
 from tiltyard.local.sockets import PortTaken, Sockets, open_sockets
@@ -88,7 +88,7 @@ def find_example() -> Example:
 @contextmanager
 def _example_served() -> Iterator[tuple[Example, Service]]:
     example, store = find_example(), store_folder()
-    compiled = compile_all(read_manifests([example.manifest]).served(), store)
+    compiled = compile_all(read_manifests([example.manifest]).served(), Sources(store))
     limits = {"drain-delay": "0s"}  # no load balancer has to learn that we end
     with serving(compiled, _sockets(), store, limits) as service:
         result(f"serving {example.manifest} at {service.url}")

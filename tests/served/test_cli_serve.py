@@ -69,7 +69,7 @@ def test_it_ends_in_order_when_told_to(tmp_path: Path, number: signal.Signals) -
         assert served.news == []
 
 
-@pytest.mark.parametrize("phase", ["tiltyard_engine.resolve", "--management-fd"])
+@pytest.mark.parametrize("phase", ["tiltyard_engine.fetch", "--management-fd"])
 def test_ctrl_c_ends_it_in_order_while_it_starts(tmp_path: Path, phase: str) -> None:
     manifest = write(tmp_path / "p.yaml", bike_document())
     process = subprocess.Popen(

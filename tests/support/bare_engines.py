@@ -23,7 +23,9 @@ from tiltyard_api.plan import Plan
 from tiltyard_api.routing import RoutingTable, SplitRouting
 from tiltyard_api.v1alpha1.pipeline import Pipeline
 from tiltyard_core.compile import compile_plan, compile_routing
-from tiltyard_engine.resolve import resolve
+from tiltyard_core.references import entries as described
+from tiltyard_engine.resolve import facts
+from tiltyard_engine.sources.base import Access
 
 HOST = "127.0.0.1"
 _END_SECONDS = 45.0
@@ -104,9 +106,8 @@ class Workshop:
 
     def write(self, pipeline: Pipeline, folder: Path) -> Compiled:
         """Compile a manifest whose models lie in a folder."""
-        resolved = {
-            entry.name: resolve(entry.source, folder, self.store) for entry in pipeline.spec.models
-        }
+        access = Access(folder=folder)
+        resolved = {one.name: facts(one, access, self.store) for _, one in described(pipeline)}
         plan = compile_plan(pipeline, resolved)
         uid = local_uid("default", pipeline.metadata.name)
         table = compile_routing(pipeline, plan, uid, 1)
@@ -190,10 +191,6 @@ class Engine:
             for (sample, have), value in self.samples().items()
             if sample == name and wanted <= have
         )
-
-    def latest_child(self) -> int:
-        """Give the process that was started last: where there are challengers, it is theirs."""
-        return max(self.children())
 
     def children(self) -> dict[int, str]:
         """Processes below the supervisor, by pid."""

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from tiltyard.failure import Failure
-from tiltyard.local.resolving import resolve
+from tiltyard.local.resolving import Sources, resolve
 from tiltyard.manifests import Manifest
 from tiltyard_api.faults import InvalidManifest
 from tiltyard_api.names import local_uid
@@ -38,14 +37,14 @@ class Compiled:
         return self.plan.hash == other.plan.hash and self.uid == other.uid
 
 
-def compile_all(manifests: Sequence[Manifest], store: Path) -> list[Compiled]:
+def compile_all(manifests: Sequence[Manifest], sources: Sources) -> list[Compiled]:
     """Resolve and compile Pipelines.
 
     Raises:
         Failure: with a line for each model that cannot be had, or for each fault.
 
     """
-    resolved = _resolve_all(manifests, store)
+    resolved = _resolve_all(manifests, sources)
     compiled: list[Compiled] = []
     faults: list[str] = []
     for manifest, models in zip(manifests, resolved, strict=True):
@@ -87,7 +86,7 @@ def compile_weights(
     return compiled if any(new.routing(0) != old.routing(0) for new, old in pairs) else None
 
 
-def _resolve_all(manifests: Sequence[Manifest], store: Path) -> list[dict[str, ResolvedModel]]:
+def _resolve_all(manifests: Sequence[Manifest], sources: Sources) -> list[dict[str, ResolvedModel]]:
     """Resolve the models of every Pipeline, by name, with one run of the resolver."""
     places = [
         (position, one)
@@ -97,7 +96,7 @@ def _resolve_all(manifests: Sequence[Manifest], store: Path) -> list[dict[str, R
     wanted = [ModelToResolve(folder=str(one.folder), entry=one.entry) for _, one in places]
     resolved: list[dict[str, ResolvedModel]] = [{} for _ in manifests]
     faults = []
-    for (position, one), found in zip(places, resolve(wanted, store), strict=True):
+    for (position, one), found in zip(places, resolve(wanted, sources), strict=True):
         name = one.entry.name
         if found.resolved:
             resolved[position][name] = found.resolved

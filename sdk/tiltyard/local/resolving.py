@@ -1,4 +1,4 @@
-"""Has models fetched and looked at by the engine's resolver: a child, since files may be bad."""
+"""Has models fetched and tried by the engine's fetcher: a child, since files may be bad."""
 
 import importlib.util
 import os
@@ -6,17 +6,19 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from tiltyard.failure import Failure
+from tiltyard.local.progress import progress_bars
 from tiltyard.local.signals import Stopped, pause
 from tiltyard_api.resolved import ModelToResolve, Resolution, ResolveReport, ResolveRequest
 
 # -P: a file of the working folder never stands in for a module of ours.
-RESOLVER = (sys.executable, "-P", "-m", "tiltyard_engine.resolve")
+FETCHER = (sys.executable, "-P", "-m", "tiltyard_engine.fetch", "models")
 
 
 def store_folder() -> Path:
@@ -28,7 +30,31 @@ def store_folder() -> Path:
     return Path(cache) / "tiltyard" / "models"
 
 
-def resolve(models: Sequence[ModelToResolve], store: Path) -> list[Resolution]:
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What models are fetched with, and into what."""
+
+    store: Path
+    claims: Mapping[str, Path] = field(default_factory=dict)
+    """Folders that stand in for volumes."""
+
+    secrets: Mapping[str, Path] = field(default_factory=dict)
+    """Folders that stand in for Secrets."""
+
+    def flags(self) -> Iterator[str]:
+        """Give the arguments of the engine's fetcher.
+
+        On the user's own machine its own addresses are as good as any, and so are requirements that
+        nobody locked.
+        """
+        yield from ("--into", str(self.store), "--installs", "any")
+        yield from ("--allow-address", "0.0.0.0/0", "--allow-address", "::/0")
+        for option, folders in (("--pvc", self.claims), ("--secret", self.secrets)):
+            for name, folder in folders.items():
+                yield from (option, f"{name}={folder}")
+
+
+def resolve(models: Sequence[ModelToResolve], sources: Sources) -> list[Resolution]:
     """Find out what models are, in the order asked.
 
     Raises:
@@ -37,32 +63,39 @@ def resolve(models: Sequence[ModelToResolve], store: Path) -> list[Resolution]:
     """
     if importlib.util.find_spec("onnxruntime") is None:
         raise Failure("the engine is not installed: pip install 'tiltyard[engine]'")
-    request = ResolveRequest(store=str(store), models=tuple(models))
-    code, output, complaint = _run(request.model_dump_json(by_alias=True))
+    request = ResolveRequest(models=tuple(models))
+    code, output, complaint = _run(request.model_dump_json(by_alias=True), sources)
     try:
         return list(ResolveReport.model_validate_json(output).models)
     except ValidationError:
         pass  # it ended early: one of the models is to blame, or all could be
     if len(models) > 1:
-        return [found for model in models for found in resolve([model], store)]
+        return [found for model in models for found in resolve([model], sources)]
     last = (complaint.strip().splitlines() or ["it said nothing"])[-1]
     uri = models[0].entry.source.uri
     return [Resolution(fault=f"reading {uri} {how_it_ended(code)}: {last}")]
 
 
-def _run(request: str) -> tuple[int, str, str]:
-    """Run the resolver: exit code, output and complaints."""
+def _run(request: str, sources: Sources) -> tuple[int, str, str]:
+    """Run the fetcher: exit code, output and complaints."""
     with (
         tempfile.TemporaryFile("w+") as given,
         tempfile.TemporaryFile("w+") as output,
         tempfile.TemporaryFile("w+") as complaints,
+        progress_bars() as bars,
     ):
         given.write(request)
         given.seek(0)
-        child = subprocess.Popen(RESOLVER, stdin=given, stdout=output, stderr=complaints)  # noqa: S603 - our own program
+        child = subprocess.Popen(  # noqa: S603 - our own program
+            [*FETCHER, *sources.flags(), *bars.flags()],
+            stdin=given,
+            stdout=output,
+            stderr=complaints,
+            pass_fds=bars.inherited,
+        )
         try:
             while child.poll() is None:
-                pause(1.0)
+                pause(bars.draw())
         except Stopped:
             child.kill()
             child.wait()

@@ -1,11 +1,11 @@
 """`tiltyard serve`: Pipelines on this machine until it is told to end."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tiltyard.local.compiled import compile_all
-from tiltyard.local.resolving import store_folder
+from tiltyard.local.resolving import Sources, store_folder
 from tiltyard.local.service import Service, serving
 from tiltyard.local.signals import Stopped, held_signals, pause
 from tiltyard.local.sockets import open_sockets, url_of
@@ -32,6 +32,12 @@ class Options:
     grpc_port: int | None = None
     """None: nothing is served over gRPC."""
 
+    claims: Mapping[str, Path] = field(default_factory=dict)
+    """Folders that stand in for the volumes of `pvc:` sources."""
+
+    secrets: Mapping[str, Path] = field(default_factory=dict)
+    """Folders that stand in for the Secrets of sources."""
+
 
 def serve(files: Sequence[Path], options: Options, *, watch: bool) -> None:
     """Serve the Pipelines of files until SIGTERM or SIGINT.
@@ -48,12 +54,12 @@ def serve(files: Sequence[Path], options: Options, *, watch: bool) -> None:
 
 
 def _serve(files: Sequence[Path], options: Options, watched: FileWatch) -> None:
-    store = store_folder()
-    compiled = compile_all(served(read_manifests(files).served()), store)
+    sources = Sources(store_folder(), options.claims, options.secrets)
+    compiled = compile_all(served(read_manifests(files).served()), sources)
     sockets = open_sockets(
         options.host, options.port, options.management_port, options.workers, options.grpc_port
     )
-    with serving(compiled, sockets, store, options.limits) as service:
+    with serving(compiled, sockets, sources.store, options.limits) as service:
         if sockets.grpc:
             notice(f"gRPC at {url_of(sockets.grpc).removeprefix('http://')}")
         result(ready_line(service))
@@ -61,7 +67,7 @@ def _serve(files: Sequence[Path], options: Options, watched: FileWatch) -> None:
             pause(POLL_SECONDS if watched.files else IDLE_SECONDS)
             service.check()
             if watched.changed():
-                follow(service, watched.files, store)
+                follow(service, watched.files, sources)
 
 
 def ready_line(service: Service) -> str:

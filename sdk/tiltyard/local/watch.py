@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tiltyard.failure import Failure
 from tiltyard.local.compiled import Compiled, compile_all, compile_weights
+from tiltyard.local.resolving import Sources
 from tiltyard.local.service import Service
 from tiltyard.manifests import Manifest, read_manifests
 from tiltyard.notices import notice
@@ -40,10 +41,10 @@ class FileWatch:
         return [_stamp(file) for file in self.files]
 
 
-def follow(service: Service, files: Sequence[Path], store: Path) -> None:
+def follow(service: Service, files: Sequence[Path], sources: Sources) -> None:
     """Put in force what the files say now, or say why not and leave everything as it is."""
     try:
-        _follow(service, served(read_manifests(files).served()), store)
+        _follow(service, served(read_manifests(files).served()), sources)
     except Failure as failure:
         for line in failure.lines:
             notice(line)
@@ -67,10 +68,10 @@ def served(manifests: Sequence[Manifest]) -> list[Manifest]:
     return kept
 
 
-def _follow(service: Service, manifests: Sequence[Manifest], store: Path) -> None:
+def _follow(service: Service, manifests: Sequence[Manifest], sources: Sources) -> None:
     compiled = compile_weights(manifests, service.compiled)
     if compiled is None:
-        compiled = compile_all(manifests, store)
+        compiled = compile_all(manifests, sources)
         if not _same_engine(compiled, service.compiled):
             service.serve(compiled)
             plans = ", ".join(f"{one.manifest.name} {one.plan.hash[:10]}" for one in compiled)

@@ -1,157 +1,164 @@
+"""The store: whole artifacts under the names of their bytes, whoever else writes at the time."""
+
 import hashlib
-import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import graphs
-from tiltyard_api.v1alpha1.models import Source
-from tiltyard_engine.artifacts import ArtifactError, fetch
+import givers
+from givers import answer, giving
+from programs import alive
+from tiltyard_api.v1alpha1.conditions import ConditionReason as Reason
+from tiltyard_engine.artifacts import fetch
+from tiltyard_engine.sources.addresses import EVERYWHERE, Addresses
+from tiltyard_engine.sources.base import Access, ArtifactError
 
 CONTENT = b"the bytes of a model"
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "model.onnx").write_bytes(CONTENT)
-    (tmp_path / "with space#1.onnx").write_bytes(CONTENT)
-    (tmp_path / "link.onnx").symlink_to("model.onnx")
-    (tmp_path / "broken.onnx").symlink_to("nowhere")
-    (tmp_path / "folder.onnx").mkdir()
-    os.mkfifo(tmp_path / "pipe.onnx")
-    return tmp_path
-
-
-@pytest.mark.parametrize(
-    "uri",
-    ["file:model.onnx", "file:./model.onnx", "file:with%20space%231.onnx", "file:link.onnx"],
-)
-def test_an_artifact_is_copied_under_the_name_of_its_bytes(folder: Path, uri: str) -> None:
-    store = folder / "deep" / "store"
-    path = fetch(Source(uri=uri, sha256=DIGEST), folder, store)
-    assert path == store / DIGEST
-    assert path.read_bytes() == CONTENT
-    assert not path.is_symlink()
-    assert list(store.iterdir()) == [path]
-
-
-@pytest.mark.parametrize("host", ["", "localhost"])
-def test_absolute_paths_may_be_written_as_uris(folder: Path, host: str) -> None:
-    source = Source(uri=f"file://{host}{folder}/model.onnx")
-    assert fetch(source, Path("elsewhere"), folder / "store").name == DIGEST
-
-
-@pytest.mark.parametrize(
-    ("source", "words"),
-    [
-        ({"uri": "file:nothing.onnx"}, "No such file or directory"),
-        ({"uri": "file:broken.onnx"}, "No such file or directory"),
-        ({"uri": "file:model.onnx/deeper"}, "Not a directory"),
-        ({"uri": "file:folder.onnx"}, "Is a directory"),
-        ({"uri": "file:pipe.onnx"}, "not a regular file"),
-        ({"uri": "file:%00.onnx"}, "null byte"),
-        ({"uri": f"file:{'a' * 300}"}, "File name too long"),
-        ({"uri": "file:model.onnx", "sha256": "0" * 64}, "correct sha256 or restore the file"),
-        ({"uri": "file://host/model.onnx"}, "names a host: write file:PATH or file:///PATH"),
-        ({"uri": "file:with space#1.onnx"}, "# as %23"),
-        ({"uri": "s3://bucket/model.onnx"}, "s3: is not a source of this version: use file:PATH"),
-        ({"uri": "model.onnx"}, "a path without a scheme is not a source"),
-        ({"uri": "file://[bad/model.onnx"}, "is no URI"),
-    ],
-    ids=lambda value: value["uri"][:24] if isinstance(value, dict) else "",
-)
-def test_what_cannot_be_had_is_said_with_its_uri(
-    folder: Path, source: dict[str, str], words: str
-) -> None:
-    store = folder / "store"
-    with pytest.raises(ArtifactError) as caught:
-        fetch(Source.model_construct(**{"sha256": None, **source}), folder, store)
-    assert words in str(caught.value)
-    assert source["uri"] in str(caught.value)
-    assert not store.exists() or list(store.iterdir()) == []
-
+ACCESS = Access(addresses=Addresses(EVERYWHERE))
 
 FETCHER = """
-import sys
+import resource, sys
+from ipaddress import ip_network
 from pathlib import Path
-from tiltyard_api.v1alpha1.models import Source
 from tiltyard_engine.artifacts import fetch
-folder = Path(sys.argv[1])
-sys.stdin.read()
-for _ in range(50):
-    print(fetch(Source(uri="file:large.onnx"), folder, folder / "store").read_bytes()[-1:])
+from tiltyard_engine.sources.addresses import Addresses
+from tiltyard_engine.sources.base import Access, ArtifactError
+uri, store, most, times = sys.argv[1:]
+access = Access(addresses=Addresses((ip_network("127.0.0.0/8"),)))
+if int(most):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(most), int(most)))
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+sys.stdin.readline()
+try:
+    for _ in range(int(times)):
+        with fetch(uri, None, access, Path(store)).path.open("rb") as file:
+            file.seek(-1, 2)
+            print(file.read(), flush=True)
+except ArtifactError as error:
+    print(error.reason.value, str(error), flush=True)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
 """
 
 
-def test_processes_may_fetch_the_same_artifact_at_once(folder: Path) -> None:
-    (folder / "large.onnx").write_bytes(b"x" * 500_000 + b"!")
-    command = [sys.executable, "-c", FETCHER, str(folder)]
+@contextmanager
+def fetcher(
+    uri: str, store: Path, *, most: int = 0, times: int = 1
+) -> Iterator["subprocess.Popen[str]"]:
+    """Start a process that fetches when its standard input ends."""
+    command = [sys.executable, "-c", FETCHER, uri, str(store), str(most), str(times)]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    fetchers = [subprocess.Popen(command, **pipes) for _ in range(3)]
-    for one in fetchers:
-        one.stdin.close()  # type: ignore[union-attr]  # a pipe
-        one.stdin = None
-    for one in fetchers:
-        output, _ = one.communicate(timeout=60)
-        assert output.split() == ["b'!'"] * 50
-    assert len(list((folder / "store").iterdir())) == 1
+    with subprocess.Popen(command, **pipes) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
-def resolved(folder: Path, *files: str) -> list[dict[str, Any]]:
-    models = [
-        {
-            "folder": str(folder),
-            "entry": {"name": f"m{n}", "framework": "onnx", "source": {"uri": f"file:{name}"}},
-        }
-        for n, name in enumerate(files)
-    ]
-    request = {"store": str(folder / "store"), "models": models}
-    command = [sys.executable, "-m", "tiltyard_engine.resolve"]
-    done = subprocess.run(
-        command, input=json.dumps(request), capture_output=True, text=True, check=False, timeout=60
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    found: list[dict[str, Any]] = json.loads(done.stdout)["models"]
-    return found
+def go(process: "subprocess.Popen[str]") -> None:
+    assert process.stdin
+    process.stdin.write("\n")
+    process.stdin.flush()
 
 
-def test_the_resolver_tells_facts_or_one_clear_sentence_for_each_model(tmp_path: Path) -> None:
-    linear = graphs.linear()
-    hostile = graphs.model(
-        [graphs.node("NoSuchOperator", "x", "y")],
-        [graphs.value("x", "float32", ["N"])],
-        [graphs.value("y", "float32", ["N"])],
-    )
-    cases = {
-        "good.onnx": (linear, None),
-        "cut.onnx": (linear[: len(linear) // 2], "is not an ONNX model: it is cut short"),
-        "text.onnx": (b"hello", "is not an ONNX model"),
-        "empty.onnx": (b"", "is not an ONNX model: it holds no graph"),
-        "outside.onnx": (graphs.external("../../etc/passwd"), "weights outside itself (../../etc"),
-        "sparse.onnx": (graphs.external("/etc/passwd", sparse=True), "save it as one file"),
-        "hostile.onnx": (hostile, "cannot be loaded"),
-        "maps.onnx": (graphs.maps(), None),
-    }
-    for name, (data, _) in cases.items():
-        (tmp_path / name).write_bytes(data)
-    found = resolved(tmp_path, *cases, "missing.onnx")
-    for (name, (data, words)), one in zip(cases.items(), found, strict=False):
-        fault = one.get("fault")
-        if words is None:
-            assert fault is None
-            assert one["resolved"]["digest"] == hashlib.sha256(data).hexdigest()
-            assert one["resolved"]["size"] == len(data)
-        else:
-            assert one.get("resolved") is None
-            assert words in fault
-            assert fault.startswith(f"file:{name} ")
-            assert "\n" not in fault
-            assert str(tmp_path) not in fault
-    assert "No such file" in found[-1]["fault"]
-    assert found[0]["resolved"]["inputs"] == [{"name": "x", "type": "float32", "shape": [-1, 4]}]
-    assert "tensor(float)" in found[-2]["resolved"]["outputs"][0]["type"]
+def unfinished(store: Path) -> list[Path]:
+    return list(store.glob(".incoming-*"))
+
+
+def test_another_digest_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(CONTENT)
+    with pytest.raises(ArtifactError) as caught:
+        fetch("file:model.onnx", "0" * 64, Access(folder=tmp_path), tmp_path / "store")
+    assert caught.value.reason is Reason.DIGEST_MISMATCH
+    assert f"has SHA-256 {DIGEST}, the manifest says {'0' * 64}" in str(caught.value)
+    assert list((tmp_path / "store").iterdir()) == []
+
+
+def test_processes_may_fetch_the_same_artifact_at_once(tmp_path: Path) -> None:
+    body = b"x" * 500_000 + b"!"
+    with giving({"/m": answer(200, body)}) as giver:
+        uri, store = f"{giver.url}/m", tmp_path / "store"
+        with (
+            fetcher(uri, store, times=30) as one,
+            fetcher(uri, store, times=30) as two,
+            fetcher(uri, store, times=30) as three,
+        ):
+            fetchers = (one, two, three)
+            for process in fetchers:
+                go(process)
+            for process in fetchers:
+                output, _ = process.communicate(timeout=60)
+                assert output.split()[:-1] == ["b'!'"] * 30
+    assert [path.name for path in store.iterdir()] == [hashlib.sha256(body).hexdigest()]
+
+
+def test_what_a_killed_fetch_leaves_is_swept_and_never_served(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    with giving({"/m": givers.dripping, "/whole": answer(200, CONTENT)}) as giver:
+        with fetcher(f"{giver.url}/m", store) as process:
+            go(process)
+            while not store.is_dir() or not unfinished(store):
+                assert process.poll() is None
+                time.sleep(0.01)
+            process.send_signal(signal.SIGKILL)
+            process.wait(10)
+        assert not alive(process.pid)
+        (orphan,) = unfinished(store)
+        with fetcher(f"{giver.url}/m", store) as living:
+            go(living)
+            while len(unfinished(store)) < 2:
+                time.sleep(0.01)
+            for path in unfinished(store):
+                os.utime(path, (0, 0))
+            fetch(f"{giver.url}/whole", None, ACCESS, store)
+            assert not orphan.exists()
+            assert len(unfinished(store)) == 1, "somebody is still at work on it"
+
+
+@pytest.mark.parametrize("chunk", [0, 1])
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, chunk: int) -> None:
+    with giving({"/m": givers.sized(8 << 20)}) as giver:
+        most = (4 << 20) + chunk
+        with fetcher(f"{giver.url}/m", tmp_path / "store", most=most) as process:
+            go(process)
+            output, _ = process.communicate(timeout=30)
+    assert output.startswith("NoSpace ")
+    assert "there is no room for it: give the volume of the models more space" in output
+    assert unfinished(tmp_path / "store") == []
+
+
+def test_a_small_disk_that_is_full_is_said(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small disk takes rights")
+    try:
+        with giving({"/m": givers.sized(8 << 20)}) as giver:
+            with pytest.raises(ArtifactError, match="there is no room for it") as caught:
+                fetch(f"{giver.url}/m", None, ACCESS, disk / "store")
+            assert caught.value.reason is Reason.NO_SPACE
+            assert list((disk / "store").iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_memory_stays_flat_however_large_the_artifact(tmp_path: Path) -> None:
+    peaks = []
+    with giving() as giver:
+        for size in (1 << 20, 256 << 20):
+            giver.routes["/m"] = givers.sized(size)
+            with fetcher(f"{giver.url}/m", tmp_path / "store") as process:
+                go(process)
+                output, _ = process.communicate(timeout=60)
+            peaks.append(int(output.split()[-1]))
+    small, large = peaks
+    assert large - small < 16, "MiB"
