@@ -18,7 +18,7 @@ from tiltyard_api.tensors import ANY_LENGTH, TensorType
 from tiltyard_api.v1alpha1.models import Batch
 from tiltyard_engine.columns import Array
 from tiltyard_engine.model import DEAR, Cost, ModelError, ModelTimeoutError, made_up
-from tiltyard_engine.onnxfile import look_into
+from tiltyard_engine.onnxfile import read_facts
 
 NEVER_INLINE = frozenset({"Loop", "Scan", "If"})
 """Operators whose running time depends on the data: a call of theirs may never end."""
@@ -96,7 +96,7 @@ class Session:
         self._outputs = [tensor.graph_name for tensor in model.outputs]
         self._watchdog = Watchdog()
         self.cost, self.batchable = DEAR, False
-        self._never_inline = bool(look_into(path.read_bytes()).operators & NEVER_INLINE)
+        self._never_inline = bool(read_facts(path).operators & NEVER_INLINE)
 
     def run(self, inputs: Sequence[Array], *, timeout: float | None = None) -> list[Array]:
         """Run the graph.
@@ -203,6 +203,8 @@ class Session:
         """Replace what has threads, which do not survive a fork: the watchdog, a thread pool."""
         self._watchdog = Watchdog()
         if self.model.threads > 1:
+            # To end it would mean to wait for its threads, which are not here.
+            self._inherited = self._session
             self._session = _opened(self._path, self.model.threads)
 
 
