@@ -14,11 +14,13 @@ from tiltyard_api.names import local_uid
 from tiltyard_core.compile import compile_plan, compile_routing
 from tiltyard_core.references import entries
 from tiltyard_engine.app import App
+from tiltyard_engine.challengers import make_ring
 from tiltyard_engine.counters import CounterFile, Layout
 from tiltyard_engine.faces import open_faces
 from tiltyard_engine.garbage import settle
 from tiltyard_engine.http.message import Request, Response
 from tiltyard_engine.metrics import engine_series
+from tiltyard_engine.outbox import Outbox
 from tiltyard_engine.pipeline import Loaded, ServedPipeline
 from tiltyard_engine.resolve import facts
 from tiltyard_engine.scheduler import Scheduler
@@ -61,7 +63,8 @@ def open_dataplane(manifest: Path) -> Answer:
         Path(tempfile.mkdtemp()) / "counters", Layout(engine_series([loaded.plan])), 1
     )
     block = counters.blocks[0]
-    served = ServedPipeline(loaded, block)
+    outbox = Outbox([loaded.plan], make_ring([loaded], block))
+    served = ServedPipeline(loaded, block, outbox)
     loop = TurnLoop()
     draw = partial(random.Random(1).getrandbits, 64)
     scheduler = Scheduler(loop, Context(time.perf_counter_ns, draw, watched=False), 1)

@@ -5,11 +5,10 @@ left then is still a fair sample; a lane of its own for each challenger keeps on
 starving the others.
 """
 
-import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -26,13 +25,6 @@ QUEUE_BYTES = 32 << 20
 
 QUEUE_REQUESTS = 1024
 """Most requests that wait."""
-
-GATHER_SECONDS = 0.002
-"""Pause before a batch is taken where nobody waits: each batch fights the answers for the
-interpreter once, so that few large ones cost the champion less than many small ones."""
-
-LOWEST_PRIORITY = 19
-"""Nice value of a lane whose answers nobody waits for: it gets what cores are left over."""
 
 
 class Account(Protocol):
@@ -80,37 +72,26 @@ class Lane:
         timeout: float,
         account: Account,
         compare: Compare,
-        *,
-        nice: int = LOWEST_PRIORITY,
     ) -> None:
         self._session = session
         self._timeout = timeout
         self._account = account
         self._compare = compare
-        self._nice = nice
         self._queue = _Queue()
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def offer(self, mirrors: Sequence[Mirror]) -> int:
-        """Queue requests in order until the queue is full. Returns how many it took."""
-        now = time.monotonic()
+    def offer(self, part: Part, hold: Callable[[Part], Batch] = Batch.of) -> bool:
+        """Queue requests; `hold` takes those that join no others. False: there was no room."""
         with self._wake:
-            taken = 0
-            for mirror in mirrors:
-                if not self._add(mirror, now):
-                    break
-                taken += 1
+            taken = self._add(part, hold)
             self._begin()
         return taken
 
     def ask(self, mirror: Mirror, answer: Answer) -> bool:
         """Queue a request whose outputs somebody waits for; None is its answer if that fails."""
-        with self._wake:
-            taken = self._add(mirror, time.monotonic())
-            if taken:
-                self._queue.batches[-1].answers.append(answer)
-            self._begin()
+        now = time.monotonic()
+        taken = self.offer(Part(mirror.inputs, mirror.outputs, (0, mirror.rows), now, (answer,)))
         if not taken:
             answer.set_result(None)
         return taken
@@ -141,33 +122,29 @@ class Lane:
             batch, self._queue.running = self._queue.running, None
         return batch
 
-    def _add(self, mirror: Mirror, now: float) -> bool:
-        """Put a request into the newest batch, or into a new one, where the queue has room."""
+    def _add(self, part: Part, hold: Callable[[Part], Batch]) -> bool:
+        """Put requests into the newest batch, or into a new one, where the queue has room."""
         queue = self._queue
-        if queue.closed or queue.requests >= QUEUE_REQUESTS:
+        if queue.closed or queue.requests + part.requests > QUEUE_REQUESTS:
             return False
-        if not (queue.batches and self._joins(queue.batches[-1], mirror, now)):
-            batch = self._batch(mirror, now)
+        if not (queue.batches and queue.batches[-1].add(part)):
+            batch = self._batch(part) or hold(part)
             if queue.bytes + batch.bytes > QUEUE_BYTES:
                 return False
             queue.batches.append(batch)
             queue.bytes += batch.bytes
-        queue.requests += 1
+        queue.requests += part.requests
         return True
 
-    def _joins(self, batch: Batch, mirror: Mirror, now: float) -> bool:
-        return self._session.batchable and batch.add(mirror, now)
-
-    def _batch(self, mirror: Mirror, now: float) -> Batch:
-        """Begin a batch with a request: one that others may join, where rows may be stacked."""
-        if self._session.batchable:
-            room, self._queue.spare = self._queue.spare, None
-            if room and room.add(mirror, now):
-                return room
-            room = Batch.for_many(mirror)
-            if room and room.add(mirror, now):
-                return room
-        return Batch.of(mirror, now)
+    def _batch(self, part: Part) -> Batch | None:
+        """Begin a batch that other requests may join, where rows may be stacked."""
+        if not self._session.batchable:
+            return None
+        room, self._queue.spare = self._queue.spare, None
+        if room and room.add(part):
+            return room
+        room = Batch.for_many(part)
+        return room if room and room.add(part) else None
 
     def _begin(self) -> None:
         if self._thread is None:
@@ -176,11 +153,7 @@ class Lane:
         self._wake.notify()
 
     def _run(self) -> None:
-        if self._nice:
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._nice)
         while self._wait():
-            if self._nice:
-                time.sleep(GATHER_SECONDS)
             while batch := self._take():
                 self._run_batch(batch)
 
@@ -229,9 +202,10 @@ class Lane:
         return execute(self._session, [Job(part.inputs, part.rows)], self._timeout)[0]
 
     def _ran(self, part: Part, ran: Ran, took: float) -> None:
-        self._account.ran(part.requests, part.rows, took, ran.nonfinite)
         if part.outputs:
             self._account.compared(*self._compare(part.outputs, ran.outputs, part.rows))
+        # Last: once all that was offered has run, all has been compared.
+        self._account.ran(part.requests, part.rows, took, ran.nonfinite)
         part.settle(ran.outputs)
 
     def _failed(self, part: Part, refusal: Refusal, took: float) -> None:

@@ -20,7 +20,7 @@ NO_PIPELINE = ""
 MODEL_REASONS = (Reason.MODEL_FAILED, Reason.MODEL_TIMEOUT, Reason.NOT_READY)
 """Why a model gave nothing; the last where its processes keep dying and none is asked."""
 
-DROPPED = ("full", "late", "shutdown")
+DROPPED = ("full", "late", "starved", "crashed", "shutdown")
 """A queue had no place; the wait was longer than the budget or the timeout; the engine ended."""
 
 ROUTING_REFUSED = (

@@ -1,19 +1,17 @@
-"""Mirrored requests that a challenger sees in one call.
+"""Mirrored requests, and what of them a challenger sees in one call.
 
-Small requests are copied, row behind row, into arrays that are used again and again: what the
-request was made of is free at once, and the next one finds the same memory still warm. Kept alive
-until the challenger ran, it made the champion's own work a fifth slower at low load.
+Small requests are copied, row behind row, into arrays that are used again and again.
 """
 
+import math
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
-from tiltyard_engine.call import Mirror
 from tiltyard_engine.columns import Array, Column, Columns
 
 BATCH_ROWS = 64
@@ -32,46 +30,51 @@ class Batch:
         self._inputs = inputs
         self._outputs = outputs
         self._room = room
-        """Rows that fit; None: what is held are the columns of one request."""
+        """Rows that fit; None: what is held is one part."""
 
         self._ends = array("q", (0,))
         """Row behind the last of each request, after a 0."""
 
         self._offered = array("d")
         self.answers: list[Answer] = []
-        """Where somebody waits for the outputs: one for each request; else none."""
+        """As the parts have them."""
 
         self.bytes = _bytes(inputs) + _bytes(outputs)
         """Memory that it holds."""
 
     @classmethod
-    def of(cls, mirror: Mirror, now: float) -> "Batch":
-        """Hold one request as it is; no other joins it."""
-        batch = cls(mirror.inputs, mirror.outputs, None)
-        batch._note(mirror.rows, now)
+    def of(cls, part: "Part") -> "Batch":
+        """Hold a part as it is; no other joins it."""
+        batch = cls(part.inputs, part.outputs, None)
+        batch._note(part)
         return batch
 
     @classmethod
-    def for_many(cls, mirror: Mirror) -> "Batch | None":
-        """Make room for requests like this one; None: it is too large, or not of plain arrays."""
-        inputs, outputs = _room_for(mirror.inputs), _room_for(mirror.outputs)
-        if mirror.rows > BATCH_ROWS or inputs is None or outputs is None:
+    def copy_of(cls, part: "Part") -> "Batch":
+        """Hold a copy of a part, whose own memory may soon hold something else."""
+        return cls.of(replace(part, inputs=_copied(part.inputs), outputs=_copied(part.outputs)))
+
+    @classmethod
+    def for_many(cls, part: "Part") -> "Batch | None":
+        """Make room for parts like this one; None: it is too large, or not of plain arrays."""
+        inputs, outputs = _room_for(part.inputs), _room_for(part.outputs)
+        if part.rows > BATCH_ROWS or inputs is None or outputs is None:
             return None
         return cls(inputs, outputs, BATCH_ROWS)
 
-    def add(self, mirror: Mirror, now: float) -> bool:
-        """Copy a request behind the others, if it is like them and there is room."""
+    def add(self, part: "Part") -> bool:
+        """Copy a part behind the others, if it is like them and there is room."""
         start = self._ends[-1]
-        end = start + mirror.rows
+        end = start + part.rows
         if self._room is None or end > self._room:
             return False
-        if not (_alike(self._inputs, mirror.inputs) and _alike(self._outputs, mirror.outputs)):
+        if not (_alike(self._inputs, part.inputs) and _alike(self._outputs, part.outputs)):
             return False
         for name, kept in self._inputs.items():
-            kept[start:end] = mirror.inputs[name]
+            kept[start:end] = part.inputs[name]
         for name, kept in self._outputs.items():
-            kept[start:end] = mirror.outputs[name]
-        self._note(mirror.rows, now)
+            kept[start:end] = part.outputs[name]
+        self._note(part)
         return True
 
     @property
@@ -99,17 +102,20 @@ class Batch:
             _rows(self._inputs, ends[0], ends[-1]),
             _rows(self._outputs, ends[0], ends[-1]),
             [end - ends[0] for end in ends],
+            self._offered[first] if first < last else math.inf,
             self.answers[first:last],
         )
 
-    def _note(self, rows: int, now: float) -> None:
-        self._ends.append(self._ends[-1] + rows)
-        self._offered.append(now)
+    def _note(self, part: "Part") -> None:
+        begin = self._ends[-1]
+        self._ends.extend(begin + end for end in part.ends[1:])
+        self._offered.extend([part.offered] * part.requests)
+        self.answers += part.answers
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Some requests of a batch, one behind the other."""
+    """Some requests, one behind the other."""
 
     inputs: Columns
     outputs: Columns
@@ -118,7 +124,11 @@ class Part:
     ends: Sequence[int]
     """Row behind the last of each request, after a 0."""
 
-    answers: Sequence[Answer]
+    offered: float
+    """Moment of the monotonic clock at which they, or the first of them, came."""
+
+    answers: Sequence[Answer] = ()
+    """Where somebody waits for the outputs: one for each request; else none."""
 
     @property
     def requests(self) -> int:
@@ -138,7 +148,8 @@ class Part:
         """Each request by itself."""
         for number, (start, end) in enumerate(pairwise(self.ends)):
             inputs, outputs = _rows(self.inputs, start, end), _rows(self.outputs, start, end)
-            yield Part(inputs, outputs, (0, end - start), self.answers[number : number + 1])
+            answers = self.answers[number : number + 1]
+            yield Part(inputs, outputs, (0, end - start), self.offered, answers)
 
     def settle(self, outputs: Columns) -> None:
         """Give each request its rows of the outputs, if anybody waits for them."""
@@ -156,6 +167,10 @@ def settle(answers: Iterable[Answer]) -> None:
 
 def _rows(columns: Columns, start: int, end: int) -> Columns:
     return {name: column[start:end] for name, column in columns.items()}
+
+
+def _copied(columns: Columns) -> Columns:
+    return {n: c if isinstance(c, list) else c.copy() for n, c in columns.items()}
 
 
 def _room_for(columns: Columns) -> Columns | None:

@@ -11,9 +11,10 @@ from tiltyard_engine.call import Call, Mirror
 from tiltyard_engine.counters import Block
 from tiltyard_engine.dataplane import Dataplane
 from tiltyard_engine.inforce import tell
-from tiltyard_engine.lane import LOWEST_PRIORITY, Lane
+from tiltyard_engine.lane import Lane
 from tiltyard_engine.metrics import READY
 from tiltyard_engine.model import Model
+from tiltyard_engine.outbox import LaneKey, Outbox
 from tiltyard_engine.record import Recorder, weight_parts
 from tiltyard_engine.steps.shadow import comparer
 from tiltyard_engine.tables import RoutingRefused, read_table
@@ -34,10 +35,11 @@ class Loaded:
 class ServedPipeline:
     """One Pipeline in one worker."""
 
-    def __init__(self, loaded: Loaded, block: Block) -> None:
+    def __init__(self, loaded: Loaded, block: Block, outbox: Outbox) -> None:
         self.plan = loaded.plan
         self._block = block
-        self._lanes: dict[tuple[str, str], Lane] = {}
+        self._outbox = outbox
+        self._lanes: list[Lane] = []
         self._answered: list[Call] = []
         self.recorder = Recorder(loaded.plan, block)
         self._sessions = loaded.sessions
@@ -45,18 +47,17 @@ class ServedPipeline:
         self._note_routing()
 
     def _make_lanes(self, step: PlanShadow) -> dict[str, Lane]:
-        nice = 0 if step.respond else LOWEST_PRIORITY
+        """Lanes of challengers whose answers are waited for; all others run elsewhere."""
         lanes = {
             name: Lane(
                 self._sessions[name],
                 step.timeout,
                 self.recorder.account(step.name, name),
                 comparer(step),
-                nice=nice,
             )
-            for name in step.challengers
+            for name in (step.challengers if step.respond else ())
         }
-        self._lanes |= {(step.name, name): lane for name, lane in lanes.items()}
+        self._lanes += lanes.values()
         return lanes
 
     @property
@@ -71,14 +72,14 @@ class ServedPipeline:
         return first
 
     def flush_mirrors(self) -> None:
-        """Offer challengers what the turn answered: one offer a lane wakes its thread once."""
+        """Offer challengers what the turn answered."""
         calls, self._answered = self._answered, []
         offers: dict[tuple[str, str], list[Mirror]] = {}
         for call in calls:
             for mirror in call.mirrors:
                 offers.setdefault((mirror.step, mirror.challenger), []).append(mirror)
         for (step, challenger), mirrors in offers.items():
-            taken = self._lanes[step, challenger].offer(mirrors)
+            taken = self._outbox.offer(LaneKey(self.plan.pipeline, step, challenger), mirrors)
             self.recorder.offered(step, challenger, len(mirrors), taken)
 
     def route(self, table: RoutingTable) -> None:
@@ -124,7 +125,7 @@ class ServedPipeline:
     def close(self) -> None:
         """End the lanes; what waits in them is counted as dropped."""
         deadline = time.monotonic() + LANE_SECONDS
-        for lane in self._lanes.values():
+        for lane in self._lanes:
             lane.close()
-        for lane in self._lanes.values():
+        for lane in self._lanes:
             lane.finish(deadline)

@@ -6,6 +6,7 @@ from tiltyard_engine.call import Call, Run
 from tiltyard_engine.counters import Block
 from tiltyard_engine.metrics import (
     CODES,
+    DROPPED,
     MATCHES,
     MODEL_REASONS,
     NO_PIPELINE,
@@ -99,12 +100,12 @@ class Recorder:
         for step in call.pins:
             words[self._pinned[step]] += 1
         for step, challenger, taken in call.offers:
-            self._shadow[step, challenger].offered(1, int(taken))
+            self._shadow[step, challenger].asked(taken=taken)
         for step, challenger, matches, mismatches in call.compared:
             self._shadow[step, challenger].compared(matches, mismatches)
 
     def offered(self, step: str, challenger: str, offered: int, taken: int) -> None:
-        """Count requests that a challenger's lane was offered, and how many it took."""
+        """Count requests for nobody's answer, and how many of them went on their way."""
         self._shadow[step, challenger].offered(offered, taken)
 
     def account(self, step: str, challenger: str) -> "ChallengerAccount":
@@ -141,10 +142,10 @@ class ShadowCounter:
         self._words = block.words
         self._offered = block.offset("tiltyard_shadow_offered_total", *labels)
         self._run = block.offset("tiltyard_shadow_run_total", *labels)
-        self._full, self._late, self._shutdown = (
-            block.offset("tiltyard_shadow_dropped_total", *labels, reason)
-            for reason in ("full", "late", "shutdown")
-        )
+        self._dropped = {
+            reason: block.offset("tiltyard_shadow_dropped_total", *labels, reason)
+            for reason in DROPPED
+        }
         self._failed = {
             reason: block.offset("tiltyard_shadow_failed_total", *labels, reason)
             for reason in MODEL_REASONS
@@ -154,9 +155,14 @@ class ShadowCounter:
         )
 
     def offered(self, offered: int, taken: int) -> None:
-        """Count requests that were offered, and the rest that found the queue full."""
+        """Count requests that were offered for nobody's answer, and the rest that went nowhere."""
         self._words[self._offered] += offered
-        self._words[self._full] += offered - taken
+        self._words[self._dropped["starved"]] += offered - taken
+
+    def asked(self, *, taken: bool) -> None:
+        """Count a request whose answer is waited for."""
+        self._words[self._offered] += 1
+        self._words[self._dropped["full"]] += not taken
 
     def ran(self, requests: int) -> None:
         """Count requests that the challenger answered."""
@@ -173,11 +179,30 @@ class ShadowCounter:
 
     def late(self, requests: int) -> None:
         """Count requests that waited too long."""
-        self._words[self._late] += requests
+        self._words[self._dropped["late"]] += requests
 
     def shutdown(self, requests: int) -> None:
         """Count requests that still waited when the engine ended."""
-        self._words[self._shutdown] += requests
+        self._words[self._dropped["shutdown"]] += requests
+
+    def full(self, requests: int) -> None:
+        """Count requests that found the queue full."""
+        self._words[self._dropped["full"]] += requests
+
+    def crashed(self, requests: int) -> None:
+        """Count requests that a process took with it when it died."""
+        self._words[self._dropped["crashed"]] += requests
+
+    def ended(self) -> int:
+        """Requests that reached the challenger's process and came to an end there."""
+        dropped = (offset for reason, offset in self._dropped.items() if reason != "starved")
+        offsets = (self._run, *dropped, *self._failed.values())
+        return sum(self._words[offset] for offset in offsets)
+
+    def open(self) -> int:
+        """Requests that were offered and have come to no end yet."""
+        starved = self._words[self._dropped["starved"]]
+        return int(self._words[self._offered]) - starved - self.ended()
 
 
 class NoPipelineRecorder:

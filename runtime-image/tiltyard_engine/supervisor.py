@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from tiltyard_engine.challengers import make_ring, needs_challengers, run_challengers
 from tiltyard_engine.counters import Block, CounterFile, Layout
 from tiltyard_engine.garbage import settle
 from tiltyard_engine.grpcport import reserve
@@ -81,11 +82,15 @@ class Supervisor:
             for one in loaded:
                 forget(block, one.plan.pipeline)
         self._counters = counters
-        self._workers = [
-            Child(f"worker {n}", self._worker(n, loaded)) for n in range(settings.workers)
+        self._rings = [make_ring(loaded, block) for block in counters.blocks]
+        numbers = range(settings.workers)
+        self._workers = [Child(f"worker {n}", self._worker(n, loaded)) for n in numbers]
+        self._challengers = [
+            Child(f"challengers {n}", self._challenge(n, loaded))
+            for n in (numbers if needs_challengers(loaded) else ())
         ]
         self._management = Child("management", lambda: self._manage(loaded, management))
-        self._children = [*self._keeper, self._management, *self._workers]
+        self._children = [*self._keeper, self._management, *self._workers, *self._challengers]
 
     def _keep(self, loaded: list[Loaded]) -> list[Child]:
         """Start the keeper of the Python models, if there are any, and wait until they answer.
@@ -123,7 +128,16 @@ class Supervisor:
                 if other != number:
                     listening.close()
             block = self._counters.blocks[number]
-            run_worker(self._settings, loaded, block, self._sockets[number])
+            ring = self._rings[number]
+            run_worker(self._settings, loaded, block, self._sockets[number], ring)
+
+        return run
+
+    def _challenge(self, number: int, loaded: list[Loaded]) -> Callable[[], None]:
+        def run() -> None:
+            for data in self._sockets:  # as in `_manage`
+                data.close()
+            run_challengers(loaded, self._counters.blocks[number], self._rings[number])
 
         return run
 
@@ -189,14 +203,15 @@ class Supervisor:
         return self._end()
 
     def _end(self) -> int:
-        """Let the workers finish, then the management port, then leave."""
+        """Let the workers finish, then their challengers, then the management port; then leave."""
         for listening in self._sockets:
             listening.close()
         _send(self._workers, signal.SIGTERM)
         wait = self._settings.drain_delay + self._settings.grace + EXTRA_SECONDS
         in_time = self._wait_for(self._workers, wait)
-        _send([*self._keeper, self._management], signal.SIGTERM)
-        self._wait_for([*self._keeper, self._management], EXTRA_SECONDS)
+        for children in (self._challengers, [*self._keeper, self._management]):
+            _send(children, signal.SIGTERM)
+            self._wait_for(children, EXTRA_SECONDS)
         return 0 if in_time else 1
 
     def _wait_for(self, children: list[Child], wait: float) -> bool:

@@ -21,7 +21,9 @@ from tiltyard_engine.grpcport import make as make_grpc
 from tiltyard_engine.http.server import Server
 from tiltyard_engine.log import log
 from tiltyard_engine.metrics import READY
+from tiltyard_engine.outbox import Outbox
 from tiltyard_engine.pipeline import Loaded, ServedPipeline
+from tiltyard_engine.ring import Ring
 from tiltyard_engine.scheduler import Scheduler
 from tiltyard_engine.settings import Settings, cpus
 from tiltyard_engine.steps.base import Context
@@ -29,23 +31,28 @@ from tiltyard_engine.tables import RoutingRefused
 
 
 def run_worker(
-    settings: Settings, loaded: list[Loaded], block: Block, listening: socket.socket
+    settings: Settings,
+    loaded: list[Loaded],
+    block: Block,
+    listening: socket.socket,
+    ring: Ring,
 ) -> None:
     """Serve until SIGTERM, then finish what was accepted."""
     _allow_many_connections(settings.limits.max_connections)
     for one in loaded:
         for session in one.sessions.values():
             session.after_fork()
-    uvloop.run(Worker(settings, loaded, block).serve(listening))
+    uvloop.run(Worker(settings, loaded, block, ring).serve(listening))
 
 
 class Worker:
     """The parts of a worker and how they begin and end."""
 
-    def __init__(self, settings: Settings, loaded: list[Loaded], block: Block) -> None:
+    def __init__(self, settings: Settings, loaded: list[Loaded], block: Block, ring: Ring) -> None:
         self._settings = settings
         self._block = block
-        self._pipelines = [ServedPipeline(one, block) for one in loaded]
+        outbox = Outbox([one.plan for one in loaded], ring)
+        self._pipelines = [ServedPipeline(one, block, outbox) for one in loaded]
         self._ready = block.offset(READY.metric)
         self._replaced = False
 

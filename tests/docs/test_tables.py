@@ -16,11 +16,13 @@ from tiltyard_api.reasons import STATUS_OF
 from tiltyard_api.tensors import TensorType
 from tiltyard_api.v1alpha1.pipeline import Pipeline
 from tiltyard_api.v1alpha1.steps import DEFAULT_BUDGET, KINDS
+from tiltyard_engine.challengers import LOWEST_PRIORITY
 from tiltyard_engine.codecs.selection import GROUPS
 from tiltyard_engine.counters import BUCKETS
 from tiltyard_engine.http.limits import Limits
-from tiltyard_engine.lane import BATCH_ROWS, LOWEST_PRIORITY, QUEUE_BYTES, QUEUE_REQUESTS
+from tiltyard_engine.lane import QUEUE_BYTES, QUEUE_REQUESTS
 from tiltyard_engine.metrics import DROPPED, MATCHES, METRICS, MODEL_REASONS, ROUTING_REFUSED
+from tiltyard_engine.mirrored import BATCH_ROWS
 
 Schema = Mapping[str, Any]
 

@@ -192,6 +192,10 @@ class Engine:
             if sample == name and wanted <= have
         )
 
+    def latest_child(self) -> int:
+        """Give the process that was started last: where there are challengers, it is theirs."""
+        return max(self.children())
+
     def children(self) -> dict[int, str]:
         """Processes below the supervisor, by pid."""
         return {pid: name for pid, (parent, name) in _processes().items() if parent == self.pid}

@@ -5,6 +5,7 @@ import itertools
 import json
 import queue
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,10 +21,12 @@ from tiltyard_api.tensors import TensorType
 from tiltyard_core.compile import compile_plan, compile_routing
 from tiltyard_core.references import entries as described
 from tiltyard_engine.app import App
+from tiltyard_engine.challengers import Challengers, make_ring
 from tiltyard_engine.counters import CounterFile, Layout, Series
 from tiltyard_engine.faces import open_faces
 from tiltyard_engine.http.message import Request, Response
 from tiltyard_engine.metrics import DROPPED, MODEL_REASONS, engine_series
+from tiltyard_engine.outbox import Outbox
 from tiltyard_engine.pipeline import Loaded, ServedPipeline
 from tiltyard_engine.resolve import facts
 from tiltyard_engine.scheduler import Scheduler
@@ -144,9 +147,7 @@ class Plane:
 
     def settle(self, challenger: str) -> None:
         """Wait until everything that a challenger was offered has come to an end."""
-        deadline = time.monotonic() + PATIENCE
-        while len(set(self.accounts(challenger))) > 1 and time.monotonic() < deadline:
-            time.sleep(0.005)  # the lane is a thread that tells nobody
+        eventually(lambda: len(set(self.accounts(challenger))) == 1)
 
     def accounts(self, challenger: str) -> tuple[int, int]:
         """What a challenger was offered, and the sum of what became of it."""
@@ -163,6 +164,14 @@ class Plane:
         """Give the table in force with fields changed, revision one higher, and sealed."""
         fields = {"revision": self.served.plane.routing.revision + 1, **changes}
         return self.served.plane.routing.model_copy(update=fields).sealed()
+
+
+def eventually(true: Callable[[], bool]) -> None:
+    """Wait until something is so; lanes are threads that tell nobody."""
+    deadline = time.monotonic() + PATIENCE
+    while not true():
+        assert time.monotonic() < deadline, "it never came about"
+        time.sleep(0.005)
 
 
 def _answer(response: Response) -> Answer:
@@ -196,7 +205,10 @@ def opened(
     for session in sessions.values():
         session.learn()
     counters = CounterFile(folder / "counters", Layout(engine_series([plan])), 1)
-    served = ServedPipeline(Loaded(plan, table, sessions), counters.blocks[0])
+    loaded, block = Loaded(plan, table, sessions), counters.blocks[0]
+    ring = make_ring([loaded], block)
+    challengers = Challengers([loaded], block, ring)
+    served = ServedPipeline(loaded, block, Outbox([plan], ring))
     chance = random.Random(1)
     fixed = itertools.cycle(draws or [0])
     context = Context(
@@ -208,11 +220,15 @@ def opened(
     sizes = sizes or Sizes()
     scheduler = Scheduler(turns, context, 2)  # type: ignore[arg-type]  # what it uses of a loop
     routes = open_faces([served], "test", sizes)
-    app = App(routes, scheduler, turns, counters.blocks[0], 4096)  # type: ignore[arg-type]
+    app = App(routes, scheduler, turns, block, 4096)  # type: ignore[arg-type]
+    beside = threading.Thread(target=challengers.serve)
+    beside.start()
     try:
         yield Plane(plan, table, sessions, served, app, turns, counters, context, sizes)
     finally:
         served.close()
+        challengers.stop()
+        beside.join()
         scheduler.close()
 
 

@@ -1,0 +1,116 @@
+"""The process that runs a worker's challengers, at the lowest priority, for nobody waits for it.
+
+A process of its own, so that a challenger that crashes, hangs or is dear takes neither the
+interpreter nor the life of the worker that answers. Each worker has one; a ring of shared memory
+leads there. What it counts, it alone counts.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+
+from tiltyard_engine.counters import Block
+from tiltyard_engine.lane import Lane
+from tiltyard_engine.mirrored import Batch
+from tiltyard_engine.outbox import Inbox, LaneKey, logged
+from tiltyard_engine.pipeline import Loaded
+from tiltyard_engine.record import ChallengerAccount, ShadowCounter, VariantCounter
+from tiltyard_engine.ring import Ring
+from tiltyard_engine.steps.shadow import comparer
+
+LOWEST_PRIORITY = 19
+"""Nice value: what cores are left over."""
+
+GATHER_SECONDS = 0.002
+"""Pause between two looks while requests come: the worker need not wake anybody then."""
+
+IDLE_SECONDS = 60.0
+"""A look without being woken, now and then."""
+
+LANE_SECONDS = 1.0
+"""How long the end waits for challengers that run, however many hang."""
+
+
+def needs_challengers(loaded: Sequence[Loaded]) -> bool:
+    """Whether any challenger's answers are waited for by nobody."""
+    return any(True for _ in logged([one.plan for one in loaded]))
+
+
+def make_ring(loaded: Sequence[Loaded], block: Block) -> Ring:
+    """Make the way to a process of challengers; what an earlier engine left unsaid is counted."""
+    keys = [key for key, _, _ in logged([one.plan for one in loaded])]
+    ring = Ring(notes=len(keys))
+    for number, key in enumerate(keys):
+        counter = _counter(block, key)
+        counter.crashed(counter.open())
+        ring.notes[number] = counter.ended()
+    return ring
+
+
+def run_challengers(loaded: Sequence[Loaded], block: Block, ring: Ring) -> None:
+    """Run until SIGTERM."""
+    os.nice(LOWEST_PRIORITY)
+    challengers = Challengers(loaded, block, ring)
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, lambda *_: challengers.stop())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor says when
+    challengers.serve()
+
+
+class Challengers:
+    """The lanes of one worker's challengers, and what feeds them."""
+
+    def __init__(self, loaded: Sequence[Loaded], block: Block, ring: Ring) -> None:
+        plans = [one.plan for one in loaded]
+        sessions = {one.plan.pipeline: one.sessions for one in loaded}
+        self._ring = ring
+        self._inbox = Inbox(plans)
+        self._ended = False
+        self._lanes: list[Lane] = []
+        self._counters: list[ShadowCounter] = []
+        for number, (key, _plan, step) in enumerate(logged(plans)):
+            session = sessions[key.pipeline][key.challenger]
+            session.after_fork()
+            counter = _counter(block, key)
+            counter.crashed(ring.notes[number] - counter.ended())
+            account = ChallengerAccount(VariantCounter(block, key), counter)
+            self._lanes.append(Lane(session, step.timeout, account, comparer(step)))
+            self._counters.append(counter)
+
+    def serve(self) -> None:
+        """Run what comes until told to stop; what waits then is counted as dropped."""
+        while not self._ended:
+            self._ring.sleep(IDLE_SECONDS)
+            while self._deliver() and not self._ended:
+                time.sleep(GATHER_SECONDS)
+        deadline = time.monotonic() + LANE_SECONDS
+        for lane in self._lanes:
+            lane.close()
+        self._deliver()  # closed lanes take nothing
+        for lane in self._lanes:
+            lane.finish(deadline)
+
+    def stop(self) -> None:
+        """End soon; from any thread."""
+        self._ended = True
+        self._ring.wake()
+
+    def _deliver(self) -> int:
+        """Put into lanes what has come. Returns how many records there were."""
+        records = 0
+        while (record := self._ring.get()) is not None:
+            number, part = self._inbox.read(record)
+            self._ring.notes[number] += part.requests
+            if not self._lanes[number].offer(part, Batch.copy_of):
+                if self._ended:
+                    self._counters[number].shutdown(part.requests)
+                else:
+                    self._counters[number].full(part.requests)
+            self._ring.done()
+            records += 1
+        return records
+
+
+def _counter(block: Block, key: LaneKey) -> ShadowCounter:
+    return ShadowCounter(block, key)

@@ -1,0 +1,154 @@
+"""Mirrored requests on their way to the process that runs challengers, and how they are written.
+
+A record holds the requests that one challenger is to see of one turn, stacked. Tensors whose rows
+have one known shape are written as they lie in memory; all others are pickled, request by request:
+both ends are this engine's own.
+"""
+
+import math
+import pickle
+import struct
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate, chain
+from typing import NamedTuple
+
+import numpy as np
+
+from tiltyard_api.plan import Plan, PlanShadow, PlanTensor
+from tiltyard_engine.call import Mirror
+from tiltyard_engine.columns import DTYPES, Array, Column, Columns
+from tiltyard_engine.mirrored import Part
+from tiltyard_engine.ring import ALIGNMENT, Piece, Ring
+
+STACKED_BYTES = 1 << 20
+"""Requests are stacked into one record up to this size; beyond it the copy costs more."""
+
+_HEAD = struct.Struct("=IIdxxxxxxxx")
+"""Number of the lane, how many requests (0: one, pickled), when they were offered."""
+
+
+class LaneKey(NamedTuple):
+    """Which challenger of which Pipeline."""
+
+    pipeline: str
+    step: str
+    challenger: str
+
+
+def logged(plans: Sequence[Plan]) -> Iterator[tuple[LaneKey, Plan, PlanShadow]]:
+    """Every challenger whose answers nobody waits for, in the order that both ends number them."""
+    for plan in plans:
+        for step in plan.steps:
+            if isinstance(step, PlanShadow) and not step.respond:
+                for challenger in step.challengers:
+                    yield LaneKey(plan.pipeline, step.name, challenger), plan, step
+
+
+class Layout:
+    """How the tensors of one lane lie in a record."""
+
+    def __init__(self, plan: Plan, step: PlanShadow, challenger: str) -> None:
+        models = {model.name: model for model in plan.models}
+        self._inputs = {tensor.name: tensor for tensor in models[challenger].inputs}
+        champion = models[step.champion].outputs
+        self._outputs = {t.name: t for t in champion if t.name == step.compare_output}
+        self._tensors = [*self._inputs.values(), *self._outputs.values()]
+
+    def takes(self, mirror: Mirror) -> bool:
+        """Whether the tensors are what the plan says, to the byte; models may give others."""
+        columns = chain(mirror.inputs.values(), mirror.outputs.values())
+        return all(map(_plain, self._tensors, columns))
+
+    def pieces(self, mirrors: Sequence[Mirror]) -> Iterator[Piece]:
+        """Each tensor of the requests, stacked."""
+        for name in self._inputs:
+            yield _bytes([mirror.inputs[name] for mirror in mirrors])
+        for name in self._outputs:
+            yield _bytes([mirror.outputs[name] for mirror in mirrors])
+
+    def part(self, record: memoryview, ends: Sequence[int], offered: float) -> Part:
+        """Requests of a record, as views of it."""
+        arrays = list(_views(record, ends[-1], self._tensors))
+        count = len(self._inputs)
+        inputs: Columns = dict(zip(self._inputs, arrays[:count], strict=True))
+        outputs: Columns = dict(zip(self._outputs, arrays[count:], strict=True))
+        return Part(inputs, outputs, ends, offered)
+
+
+class Outbox:
+    """Writes what challengers are to see."""
+
+    def __init__(self, plans: Sequence[Plan], ring: Ring) -> None:
+        self._ring = ring
+        self._lanes: Mapping[LaneKey, tuple[int, Layout]] = {
+            key: (number, Layout(plan, step, key.challenger))
+            for number, (key, plan, step) in enumerate(logged(plans))
+        }
+
+    def offer(self, key: LaneKey, mirrors: Sequence[Mirror]) -> int:
+        """Write requests of one challenger. Returns how many found room."""
+        number, layout = self._lanes[key]
+        alike = all(map(layout.takes, mirrors))
+        if alike and (len(mirrors) == 1 or sum(map(_size, mirrors)) <= STACKED_BYTES):
+            return len(mirrors) if self._stacked(number, layout, mirrors) else 0
+        return sum(
+            self._stacked(number, layout, [mirror]) if alike else self._pickled(number, mirror)
+            for mirror in mirrors
+        )
+
+    def _stacked(self, number: int, layout: Layout, mirrors: Sequence[Mirror]) -> bool:
+        head = _HEAD.pack(number, len(mirrors), time.monotonic())
+        rows = struct.pack(f"={len(mirrors)}I", *[mirror.rows for mirror in mirrors])
+        return self._ring.put([head, rows, *layout.pieces(mirrors)])
+
+    def _pickled(self, number: int, mirror: Mirror) -> bool:
+        body = pickle.dumps((mirror.inputs, mirror.outputs, mirror.rows), protocol=5)
+        return self._ring.put([_HEAD.pack(number, 0, time.monotonic()), body])
+
+
+class Inbox:
+    """Reads what `Outbox` wrote."""
+
+    def __init__(self, plans: Sequence[Plan]) -> None:
+        self._layouts = [Layout(plan, step, key.challenger) for key, plan, step in logged(plans)]
+
+    def read(self, record: memoryview) -> tuple[int, Part]:
+        """Lane and requests of a record; the arrays are views of it."""
+        number, requests, offered = _HEAD.unpack_from(record)
+        body = record[_HEAD.size :]
+        if not requests:
+            inputs, outputs, rows = pickle.loads(body)  # noqa: S301 - our own worker wrote it
+            return number, Part(inputs, outputs, (0, rows), offered)
+        rows = struct.unpack_from(f"={requests}I", body)
+        ends = (0, *accumulate(rows))
+        body = body[-(-4 * requests // ALIGNMENT) * ALIGNMENT :]
+        return number, self._layouts[number].part(body, ends, offered)
+
+
+def _plain(tensor: PlanTensor, column: Column) -> bool:
+    return (
+        not isinstance(column, list)
+        and column.shape[1:] == tensor.shape
+        and column.dtype == DTYPES[tensor.type]
+        and not column.dtype.hasobject
+    )
+
+
+def _bytes(columns: Sequence[Column]) -> memoryview:
+    stacked = np.concatenate(columns) if len(columns) > 1 else np.ascontiguousarray(columns[0])
+    return stacked.reshape(-1).view(np.uint8).data
+
+
+def _views(record: memoryview, rows: int, tensors: Sequence[PlanTensor]) -> Iterator[Array]:
+    position = 0
+    for tensor in tensors:
+        count = rows * math.prod(tensor.shape)
+        array = np.frombuffer(record, DTYPES[tensor.type], count, position)
+        position += -(-array.nbytes // ALIGNMENT) * ALIGNMENT
+        yield array.reshape(rows, *tensor.shape)
+
+
+def _size(mirror: Mirror) -> int:
+    columns = chain(mirror.inputs.values(), mirror.outputs.values())
+    return sum(len(column) if isinstance(column, list) else column.nbytes for column in columns)
