@@ -152,7 +152,7 @@ def _ready(situation: Situation) -> Judged:
 
 
 def _phase_of_work(situation: Situation, reason: ConditionReason) -> Phase:
-    if situation.decision.waiting and not situation.lasting:
+    if situation.decision.waiting:
         return "Loading"
     if reason is ConditionReason.SYNCING:
         return "Running"

@@ -81,17 +81,17 @@ def stamp(text: str) -> float:
 
 def last_words(terminated: Object) -> Verdict:
     """Why a container of ours ended: its report where it left one, else its last line."""
-    message = (terminated.get("message") or "").strip()
+    lines = (terminated.get("message") or "").strip().splitlines()
     try:
-        report = json.loads(message)
+        report = json.loads(lines[-1])
         return Verdict(artifact_reason(report["reason"]), str(report["fault"]))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, LookupError, TypeError):
         pass
     if terminated.get("reason") == "OOMKilled":
         said = "it needed more memory than it was given: raise deployment.memory"
         return Verdict(ConditionReason.PODS_FAILING, said)
-    lines = message.splitlines() or [f"exit code {terminated.get('exitCode', '?')}"]
-    return Verdict(ConditionReason.PODS_FAILING, lines[-1][:MESSAGE])
+    said = lines[-1] if lines else f"exit code {terminated.get('exitCode', '?')}"
+    return Verdict(ConditionReason.PODS_FAILING, said[:MESSAGE])
 
 
 def artifact_reason(word: str) -> ConditionReason:

@@ -1,6 +1,5 @@
 """Keeps a Pipeline's versions: a new one when pods are made of something else."""
 
-from tiltyard_api.v1alpha1.pipeline import Pipeline
 from tiltyard_operator.cluster import Cluster
 from tiltyard_operator.decide import Target
 from tiltyard_operator.desired.history import LIMIT, revision
@@ -10,8 +9,8 @@ from tiltyard_operator.observed import Observed
 
 def keep_version(cluster: Cluster, seen: Observed, target: Target) -> None:
     """Write down what pods are made of, with the bytes of every model, before they are."""
-    fixed = fixed_part(target.pipeline, target)
-    wanted = revision(seen.owner, target.record, _number(seen) + 1, fixed)
+    number = seen.versions[0].number + 1 if seen.versions else 1
+    wanted = revision(seen.owner, target.record, number, version_of(target))
     name = wanted["metadata"]["name"]
     if seen.versions and seen.versions[0].name == name:
         return
@@ -25,10 +24,6 @@ def prune_versions(cluster: Cluster, seen: Observed) -> None:
         cluster.delete(one.obj)
 
 
-def fixed_part(pipeline: Pipeline, target: Target) -> dict[str, object]:
+def version_of(target: Target) -> dict[str, object]:
     """What makes a version: weights, numbers of pods and suspension do not."""
-    return {"spec": own_spec(pipeline), "plan": target.record.plan}
-
-
-def _number(seen: Observed) -> int:
-    return seen.versions[0].number if seen.versions else 0
+    return {"spec": own_spec(target.pipeline), "plan": target.record.plan}

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from tiltyard_api.artifacts import ArtifactList
 from tiltyard_api.names import GROUP, HASH_CHARACTERS, MANAGEMENT_PORT
+from tiltyard_api.v1alpha1.models import Framework
 from tiltyard_api.v1alpha1.pipeline import Pipeline
 from tiltyard_operator.desired.config import Bundle, routing_key
 from tiltyard_operator.desired.metadata import (
@@ -64,6 +65,8 @@ START_SECONDS = 600
 """How long models may take to load and warm up, and a rollout to get ahead."""
 
 MIB = 2**20
+REQUIREMENTS = 4096
+"""MiB that the packages of one Python model may take."""
 
 
 def deployment(
@@ -251,7 +254,7 @@ def _volumes(owner: Owner, bundle: Bundle) -> list[Object]:
         {"name": f"{OUR}routing", "configMap": {"name": routing_name(owner.name)}},
         scratch("models", _models_size(bundle.artifacts)),
         scratch("state", "64Mi"),
-        scratch("tmp", "64Mi"),
+        scratch("tmp", "1Gi"),
         {"name": f"{OUR}token", "projected": {"defaultMode": 0o440, "sources": _token()}},
         *_sources(bundle).volumes(),
     ]
@@ -263,9 +266,10 @@ def _sources(bundle: Bundle) -> Sources:
 
 
 def _models_size(artifacts: ArtifactList) -> str:
-    """Room for every artifact twice: archives are unpacked beside themselves."""
+    """Room for every artifact twice, as archives are unpacked, and for what models require."""
+    python = sum(one.framework is Framework.PYTHON for one in artifacts.artifacts)
     total = sum(one.size for one in artifacts.artifacts)
-    return f"{2 * total // MIB + 64}Mi"
+    return f"{2 * total // MIB + 64 + REQUIREMENTS * python}Mi"
 
 
 def _token() -> list[Object]:
