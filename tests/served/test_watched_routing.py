@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,14 +16,22 @@ from configmaps import Cluster, Fault, cluster
 from loopback import PATIENCE, Client
 from pressure import pressure
 from records import post
-from served_models import scaled
-from tiltyard_api.routing import RoutingTable
 from tiltyard_engine.metrics import ROUTING_REFUSED
+from watched import (
+    RECORDS,
+    WORKERS,
+    all_to,
+    clients_of_every_worker,
+    config,
+    routing,
+    two_variants,
+    variants,
+    wait_for,
+    watch_up,
+)
 
 pytestmark = pytest.mark.served
 
-WORKERS = 2
-RECORDS = [{"x": 1}]
 DOWN = "routing tables cannot be watched"
 BACK = "routing tables are watched again"
 
@@ -36,10 +43,7 @@ def workshop(tmp_path: Path) -> Workshop:
 
 @pytest.fixture
 def pipeline(workshop: Workshop) -> Compiled:
-    """Two variants, of which the first gets everything."""
-    variants = [{"model": "a", "weight": 1}, {"model": "b", "weight": 0}]
-    models = {"a": scaled(2), "b": scaled(3)}
-    return workshop.compile("watched", models, [{"name": "price", "split": {"variants": variants}}])
+    return two_variants(workshop)
 
 
 @pytest.fixture
@@ -50,54 +54,8 @@ def told(tmp_path: Path, pipeline: Compiled) -> Iterator[Cluster]:
         yield made
 
 
-def config(*tables: RoutingTable) -> dict[str, str]:
-    """The data of a routing ConfigMap."""
-    return {f"{table.plan}.json": table.model_dump_json(by_alias=True) for table in tables}
-
-
-def all_to(pipeline: Compiled, variant: str, revision: int) -> RoutingTable:
-    """A table by which one variant gets everything."""
-    return pipeline.weigh("price", revision, **{one: float(one == variant) for one in "ab"})
-
-
-def clients_of_every_worker(engine: Engine) -> list[Client]:
-    """One connection to each worker."""
-    clients: dict[str, Client] = {}
-    for _ in range(200):
-        client = engine.connect()
-        client.send(post(RECORDS, "watched"))
-        worker = client.answer().headers["X-Tiltyard-Inference-Id"][:16]
-        clients.setdefault(worker, client)
-        if len(clients) == WORKERS:
-            return list(clients.values())
-    raise AssertionError(f"{len(clients)} of {WORKERS} workers answer")
-
-
-def variants(clients: list[Client]) -> set[str]:
-    """Which variants answer, one request to each client."""
-    for client in clients:
-        client.send(post(RECORDS, "watched"))
-    answers = [client.answer() for client in clients]
-    assert {answer.status for answer in answers} == {200}
-    return {answer.headers["X-Tiltyard-Variant"].removeprefix("price=") for answer in answers}
-
-
-def routing(engine: Engine) -> dict[str, Any]:
-    """What the status says of the table in force."""
-    return dict(engine.status()["routing"])
-
-
-def wait_for(engine: Engine, table: RoutingTable) -> None:
-    """Wait until every worker says that it runs a table."""
-    eventually(lambda: routing(engine)["hash"] == table.hash)
-
-
 def refusals(engine: Engine, reason: str) -> float:
     return engine.metric("tiltyard_routing_refused_total", reason=reason)
-
-
-def watch_up(engine: Engine) -> float:
-    return engine.metric("tiltyard_routing_watch_up", pipeline="watched")
 
 
 def test_a_change_is_in_force_on_every_worker_within_a_second(
@@ -331,9 +289,7 @@ def all_ready(engine: Engine) -> bool:
         return False
 
 
-def test_no_process_dies_of_being_told(
-    workshop: Workshop, pipeline: Compiled
-) -> None:
+def test_no_process_dies_of_being_told(workshop: Workshop, pipeline: Compiled) -> None:
     with running(workshop, pipeline, workers=WORKERS) as engine:
         os.kill(engine.workers()[0], signal.SIGKILL)
         eventually(lambda: "started again" in engine.log())
