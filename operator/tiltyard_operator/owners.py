@@ -11,7 +11,7 @@ MANAGED = "app.kubernetes.io/managed-by"
 OURS = f"{MANAGED}=tiltyard"
 """Selects everything that the operator owns."""
 
-DERIVED = re.compile(r"(?P<owner>.+?)(-routing|-evidence|-(plan|r)-[0-9a-z]{10})?")
+DERIVED = re.compile(r"(?P<owner>.+?)(-routing|-evidence|-(plan|r|v)-[0-9a-z]{10})?")
 """Names of owned objects, see the table of derived names in docs/operator.md."""
 
 KINDS = {kind.kind: kind for kind in (PIPELINE, MODEL)}

@@ -131,12 +131,15 @@ def decided(document: Object, **read: Any) -> tuple[Observed, Decision]:  # noqa
     """Observe and decide."""
     said: Mapping[str, Answer] = read.pop("said", {})
     jobs, pods = reported(document, read.pop("facts", {}))
+    jobs += read.pop("running", [])
     stored = read.pop("stored", None) or as_stored(document)
     seen = observe(Read(pipeline=stored, jobs=jobs, trial_pods=pods, said=said, **read))
     return seen, decide(seen, accept(seen), NOW)
 
 
-def objects_of(seen: Observed, decision: Decision, *, monitored: bool = True) -> list[Object]:
+def objects_of(
+    seen: Observed, decision: Decision, *, settings: Settings = SETTINGS
+) -> list[Object]:
     """Build everything that a decision wants."""
     assert decision.target
     wanted = Wanted(
@@ -146,9 +149,9 @@ def objects_of(seen: Observed, decision: Decision, *, monitored: bool = True) ->
         tables=decision.tables,
         replicas=decision.replicas,
         cause=Cause.SPEC,
-        monitored=monitored,
+        monitored=True,
     )
-    return build(wanted, SETTINGS)
+    return build(wanted, settings)
 
 
 def serving(
