@@ -28,6 +28,10 @@ GATHER_SECONDS = 0.002
 IDLE_SECONDS = 60.0
 """A look without being woken, now and then."""
 
+JOURNAL = 3
+"""Notes in front of one for each lane: record, lane and value of the note taken last, so that a
+process that takes over from a killed one knows exactly what had been noted."""
+
 LANE_SECONDS = 1.0
 """How long the end waits for challengers that run, however many hang."""
 
@@ -40,11 +44,11 @@ def needs_challengers(loaded: Sequence[Loaded]) -> bool:
 def make_ring(loaded: Sequence[Loaded], block: Block) -> Ring:
     """Make the way to a process of challengers; what an earlier engine left unsaid is counted."""
     keys = [key for key, _, _ in logged([one.plan for one in loaded])]
-    ring = Ring(notes=len(keys))
+    ring = Ring(notes=JOURNAL + len(keys))
     for number, key in enumerate(keys):
         counter = _counter(block, key)
         counter.crashed(counter.open())
-        ring.notes[number] = counter.ended()
+        ring.notes[JOURNAL + number] = counter.ended()
     return ring
 
 
@@ -67,13 +71,14 @@ class Challengers:
         self._ring = ring
         self._inbox = Inbox(plans)
         self._ended = False
+        self._recover()
         self._lanes: list[Lane] = []
         self._counters: list[ShadowCounter] = []
         for number, (key, _plan, step) in enumerate(logged(plans)):
             session = sessions[key.pipeline][key.challenger]
             session.after_fork()
             counter = _counter(block, key)
-            counter.crashed(ring.notes[number] - counter.ended())
+            counter.crashed(ring.notes[JOURNAL + number] - counter.ended())
             account = ChallengerAccount(VariantCounter(block, key), counter)
             self._lanes.append(Lane(session, step.timeout, account, comparer(step)))
             self._counters.append(counter)
@@ -96,12 +101,27 @@ class Challengers:
         self._ended = True
         self._ring.wake()
 
+    def _note(self, lane: int, requests: int) -> None:
+        """Note that requests of the oldest record have come this far."""
+        notes = self._ring.notes
+        value = notes[JOURNAL + lane] + requests
+        notes[1], notes[2] = lane, value
+        notes[0] = self._ring.consumed + 1  # last: from here on the note counts
+        notes[JOURNAL + lane] = value
+
+    def _recover(self) -> None:
+        """Leave out a record that a process before us had noted and may have died of."""
+        notes = self._ring.notes
+        if notes[0] == self._ring.consumed + 1:
+            notes[JOURNAL + notes[1]] = notes[2]
+            self._ring.done()
+
     def _deliver(self) -> int:
         """Put into lanes what has come. Returns how many records there were."""
         records = 0
         while (record := self._ring.get()) is not None:
             number, part = self._inbox.read(record)
-            self._ring.notes[number] += part.requests
+            self._note(number, part.requests)
             if not self._lanes[number].offer(part, Batch.copy_of):
                 if self._ended:
                     self._counters[number].shutdown(part.requests)

@@ -69,6 +69,11 @@ class Ring:
         slot = _TABLE + 2 * (consumed % SLOTS)
         return self._records[words[slot] : words[slot] + words[slot + 1]]
 
+    @property
+    def consumed(self) -> int:
+        """How many records have been given back."""
+        return self._words[_CONSUMED]
+
     def done(self) -> None:
         """Give the oldest record's place back."""
         self._words[_CONSUMED] += 1

@@ -113,7 +113,7 @@ def test_no_answer_changes_whatever_a_challenger_does(
 
 def test_a_killed_process_of_challengers_takes_no_answer_with_it(tmp_path: Path) -> None:
     workshop = Workshop(tmp_path)
-    pipeline = compile_shadow(workshop, shadow("fine", "hanging", timeout="300ms"))
+    pipeline = compile_shadow(workshop, shadow("fine", "hanging", timeout="3s"))
     with running(workshop, pipeline) as engine:
         client = engine.connect()
         for _ in range(3):
