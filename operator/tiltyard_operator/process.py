@@ -104,6 +104,7 @@ class Operator:
             target=resync, args=(self._everything, self._queue, period, self._over), daemon=True
         ).start()
         self._health.waits_for = ""
+        log("watching", kinds=len(kinds))
         while not self._ended.wait(LOOKS_EVERY) and not self._elector.lost.is_set():
             pass
         log("ending")

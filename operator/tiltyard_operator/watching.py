@@ -4,10 +4,12 @@ It lists and watches and does nothing else: without handlers that keep progress 
 finalizer and no annotation on anybody's object.
 """
 
+import asyncio
 import itertools
 import random
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import kopf
@@ -16,11 +18,7 @@ from tiltyard_operator.cluster import Credentials
 from tiltyard_operator.handlers import Handler
 from tiltyard_operator.kinds import LEASE, MODEL, PIPELINE, Kind
 from tiltyard_operator.lease import NAME
-from tiltyard_operator.log import log
 from tiltyard_operator.owners import OURS
-
-EXITS_WITHIN = 10.0
-"""Seconds that kopf may take to end, well below the grace period of the pod."""
 
 
 class EndlessPauses:
@@ -66,7 +64,7 @@ def configure(settings: kopf.OperatorSettings, kinds: Mapping[Kind, Handler]) ->
     settings.networking.enforce_retry_after = True
     settings.queueing.worker_limit = 200  # objects of one kind that are taken in at once
     settings.queueing.idle_timeout = 0.05  # an idle worker holds one of these places
-    settings.process.ultimate_exiting_timeout = EXITS_WITHIN
+    settings.process.ultimate_exiting_timeout = None  # it would kill reconciles under way
     settings.persistence.finalizer = "tiltyard.dev/never-set"
     settings.persistence.diffbase_storage = NothingKept()
     for kind in kinds:
@@ -116,30 +114,44 @@ class Watches(threading.Thread):
         self._kinds = kinds
         self._namespaces = namespaces
         self._ended = ended
-        self._stop = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._stop = asyncio.Event()
         self.failed: str | None = None
 
     def stop(self) -> None:
         """End the watches."""
-        self._stop.set()
+        with suppress(RuntimeError):  # they ended by themselves
+            self._loop.call_soon_threadsafe(self._stop.set)
 
     def run(self) -> None:
         """Watch."""
-        settings = kopf.OperatorSettings()
-        configure(settings, self._kinds)
         try:
-            kopf.run(
-                registry=self._registry(),
-                settings=settings,
-                clusterwide=not self._namespaces,
-                namespaces=self._namespaces,
-                stop_flag=self._stop,
-            )
-        except Exception as error:  # noqa: BLE001 - whatever it is, nothing is watched any more
-            self.failed = f"{type(error).__name__}: {error}"
-            log("the watches ended", error=self.failed)
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._watch())
+        except Exception as error:  # noqa: BLE001 - whatever it is, nothing is watched
+            self.failed = self.failed or f"nothing is watched: {error!r}"
         finally:
             self._ended.set()
+
+    async def _watch(self) -> None:
+        """Run kopf's tasks until one ends, which none does of itself.
+
+        kopf's own way to run them may wait for ever for the others to close.
+        """
+        settings = kopf.OperatorSettings()
+        configure(settings, self._kinds)
+        tasks = await kopf.spawn_tasks(
+            registry=self._registry(),
+            settings=settings,
+            clusterwide=not self._namespaces,
+            namespaces=self._namespaces,
+        )
+        stopped = asyncio.create_task(self._stop.wait())
+        done, _ = await asyncio.wait({*tasks, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if stopped not in done:
+            error = done.pop().exception()
+            self.failed = f"a watch ended: {type(error).__name__}: {error}"
+        self._ended.set()
 
     def _registry(self) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()

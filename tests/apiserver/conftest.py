@@ -14,6 +14,7 @@ from cluster.shared import shared
 from faultproxy.proxy import FaultProxy
 from kubectl import Kubectl
 from localnode.node import LABEL, LocalNode, running_node
+from operators import OperatorProcess, Operators
 
 
 @pytest.fixture(scope="session")
@@ -78,3 +79,17 @@ def proxy(control_plane: ControlPlane) -> Iterator[FaultProxy]:
 def kubectl(control_plane: ControlPlane, namespace: str) -> Kubectl:
     """Run kubectl as an administrator in the test's namespace."""
     return Kubectl(control_plane.kubectl, control_plane.kubeconfig, namespace)
+
+
+@pytest.fixture
+def operators(control_plane: ControlPlane, namespace: str, tmp_path: Path) -> Iterator[Operators]:
+    """Starts operators for the test's namespace, under the rights that we ship."""
+    operators = Operators(control_plane, namespace, tmp_path)
+    yield operators
+    operators.stop()
+
+
+@pytest.fixture
+def operator_process(operators: Operators) -> OperatorProcess:
+    """An operator that watches the test's namespace."""
+    return operators.start().await_work()
