@@ -35,6 +35,8 @@ def make_models(folder: Path) -> None:
         "house": house,
         "heavy": heavy,
         "hanging": hanging,
+        "failing": failing,
+        "nan": not_a_number,
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, make in makers.items():
@@ -179,6 +181,39 @@ def hanging() -> onnx.ModelProto:
         helper.make_node("Loop", ["trips", "again_0", "column"], ["y"], body=body),
     ]
     return _model("hanging", nodes, {}, constants=constants)
+
+
+def failing() -> onnx.ModelProto:
+    """Make a challenger that fails on every row of the second day, half of the traffic."""
+    constants: dict[str, NDArray[np.generic]] = {
+        "first": np.array(0, np.int64),
+        "day": np.array(DAY, np.float32),
+        "only": np.array([0.5], np.float32),
+        "columns_axis": np.array([1], np.int64),
+    }
+    nodes = [
+        helper.make_node("Gather", ["x", "first"], ["time"], axis=1),
+        helper.make_node("GreaterOrEqual", ["time", "day"], ["late"]),
+        helper.make_node("Cast", ["late"], ["beyond"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["only", "beyond"], ["found"]),
+        helper.make_node("Unsqueeze", ["found", "columns_axis"], ["y"]),
+    ]
+    return _model("failing", nodes, {}, constants=constants)
+
+
+def not_a_number() -> onnx.ModelProto:
+    """Make a challenger that answers NaN."""
+    constants: dict[str, NDArray[np.generic]] = {
+        "first": np.array([0], np.int64),
+        "below": np.array(-1, np.float32),
+    }
+    nodes = [
+        helper.make_node("Gather", ["x", "first"], ["time"], axis=1),
+        helper.make_node("Abs", ["time"], ["positive"]),
+        helper.make_node("Sub", ["below", "positive"], ["negative"]),
+        helper.make_node("Log", ["negative"], ["y"]),
+    ]
+    return _model("nan", nodes, {}, constants=constants)
 
 
 def _normal(rng: np.random.Generator, *shape: int) -> Weights:

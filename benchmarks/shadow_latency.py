@@ -29,7 +29,7 @@ from servers import CORES, HOST, Running, serving
 
 PIPELINES = Path(__file__).with_name("pipelines")
 ALONE = "fraud"
-CHALLENGERS = ("shadow", "slow-shadow", "hanging-shadow")
+CHALLENGERS = ("shadow", "failing-shadow", "nan-shadow", "slow-shadow", "hanging-shadow")
 LOAD = 0.2
 CALIBRATION = 5_000
 P50_TARGET, P99_TARGET = 1.05, 1.25
