@@ -1,6 +1,10 @@
 """What those who fetch models are asked, and what they say: in files, arguments and last words."""
 
-from pydantic import Field
+import base64
+import json
+import zlib
+
+from pydantic import Field, model_validator
 
 from tiltyard_api.base import Contract
 from tiltyard_api.resolved import ResolvedModel
@@ -15,6 +19,9 @@ CLAIMS = "/var/lib/tiltyard/claims"
 
 REPORT_BYTES = 4096
 """What Kubernetes keeps of a container's last words."""
+
+MOST_UNPACKED = 1 << 20
+"""Bytes of the longest report that is read."""
 
 
 class Artifact(Contract):
@@ -46,7 +53,7 @@ class TrialRequest(Contract):
 
 
 class TrialReport(Contract):
-    """What a trial found, in at most `REPORT_BYTES` of JSON: facts, or a reason and a sentence."""
+    """What a trial found: facts, or a reason and a sentence."""
 
     resolved: ResolvedModel | None = None
     address: str | None = None
@@ -56,3 +63,22 @@ class TrialReport(Contract):
     """One of `ARTIFACT_FAULTS`."""
 
     fault: str | None = None
+
+    def written(self) -> bytes:
+        """Give the report as JSON; packed where it would be longer than is kept of it."""
+        plain = self.model_dump_json(by_alias=True, exclude_none=True).encode()
+        if len(plain) <= REPORT_BYTES:
+            return plain
+        packed = base64.b64encode(zlib.compress(plain, 9)).decode()
+        return json.dumps({"packed": packed}).encode()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unpacked(cls, data: object) -> object:
+        if isinstance(data, dict) and isinstance(data.get("packed"), str):
+            try:
+                packed = base64.b64decode(data["packed"], validate=True)
+                return json.loads(zlib.decompressobj().decompress(packed, MOST_UNPACKED))
+            except zlib.error as error:
+                raise ValueError("what was packed is damaged") from error
+        return data

@@ -149,7 +149,7 @@ def _refusal(error: ArtifactError) -> TrialReport:
 
 def _told_within(report: TrialReport, entry: ModelEntry) -> TrialReport:
     """Keep a report short enough to be told: without what the manifest leaves out."""
-    if len(_written(report)) <= REPORT_BYTES or report.resolved is None:
+    if len(report.written()) <= REPORT_BYTES or report.resolved is None:
         return report
     resolved = report.resolved
     for side in ("inputs", "outputs"):
@@ -158,7 +158,7 @@ def _told_within(report: TrialReport, entry: ModelEntry) -> TrialReport:
         if used:
             resolved = resolved.model_copy(update={side: used})
     shorter = report.model_copy(update={"resolved": resolved})
-    if len(_written(shorter)) <= REPORT_BYTES:
+    if len(shorter.written()) <= REPORT_BYTES:
         return shorter
     return _refusal(
         ArtifactError(
@@ -168,10 +168,6 @@ def _told_within(report: TrialReport, entry: ModelEntry) -> TrialReport:
             " bytes: declare in the model's inputs and outputs those that are used",
         )
     )
-
-
-def _written(report: TrialReport) -> bytes:
-    return report.model_dump_json(by_alias=True, exclude_none=True).encode()
 
 
 def main() -> int:
@@ -201,7 +197,7 @@ def main() -> int:
 def _trial(request: str, file: Path, setting: Setting) -> int:
     report = try_one(TrialRequest.model_validate_json(request), setting)
     # In place: the file may be one that the kubelet has mounted.
-    file.write_bytes(_written(report))
+    file.write_bytes(report.written())
     if report.fault:
         _say(report.fault)
     return 1 if report.fault else 0
@@ -213,7 +209,7 @@ def _artifacts(file: Path, store: Path, setting: Setting) -> int:
         fetch_artifacts(wanted, store, setting)
     except ArtifactError as error:
         # The only line: the kubelet passes it on as the container's last words.
-        _say(_written(_refusal(error)).decode())
+        _say(_refusal(error).written().decode())
         return 1
     return 0
 

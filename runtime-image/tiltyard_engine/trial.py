@@ -186,7 +186,8 @@ def main() -> int:
         found = TrialReport(resolved=look_at(trial))
     except ArtifactError as error:
         found = TrialReport(reason=error.reason, fault=str(error))
-    os.write(report, found.model_dump_json(by_alias=True, exclude_none=True).encode())
+    with os.fdopen(report, "wb") as file:
+        file.write(found.model_dump_json(by_alias=True, exclude_none=True).encode())
     return 0
 
 

@@ -184,8 +184,8 @@ def detector() -> bytes:
     )
 
 
-def endless() -> bytes:
-    """Loop for ever where x is above a million, else not at all."""
+def endless(above: float = 1e6) -> bytes:
+    """Loop for ever where x is above a number, else not at all."""
     body = helper.make_graph(
         [node("Identity", "go", "again"), node("Add", "state state", "next")],
         "body",
@@ -200,7 +200,7 @@ def endless() -> bytes:
         ],
         [value("x", "float32", ["N", 1])],
         [value("y", "float32", ["N", 1])],
-        [constant("limit", 1e6), constant("most", 2**62, "int64")],
+        [constant("limit", above), constant("most", 2**62, "int64")],
     )
 
 
@@ -320,6 +320,38 @@ def external(location: str, *, sparse: bool = False) -> bytes:
         [node("Constant", "", "w", sparse_value=holder), node("Mul", "x w", "y")],
         [value("x", "float32", ["N", 1])],
         [value("y", "float32", ["N", 1])],
+    )
+
+
+def enormous(gibibytes: int = 32) -> bytes:
+    """Add a tensor of so many GiB, which a few bytes ask for, to what it is given."""
+    return model(
+        [
+            node("ConstantOfShape", "shape", "much"),
+            node("ReduceMax", "much", "zero", keepdims=0),
+            node("Add", "x zero", "y"),
+        ],
+        [value("x", "float32", ["N", 1])],
+        [value("y", "float32", ["N", 1])],
+        [constant("shape", [gibibytes << 28], "int64")],
+    )
+
+
+def many_inputs(names: Sequence[str]) -> bytes:
+    """Give the sum of many inputs."""
+    return model(
+        [node("Sum", " ".join(names), "y")],
+        [value(name, "float32", ["N", 1]) for name in names],
+        [value("y", "float32", ["N", 1])],
+    )
+
+
+def many_outputs(names: Sequence[str]) -> bytes:
+    """Give what it is given, under many names."""
+    return model(
+        [node("Identity", "x", name) for name in names],
+        [value("x", "float32", ["N", 1])],
+        [value(name, "float32", ["N", 1]) for name in names],
     )
 
 
