@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-
 from tiltyard_api.plan import PlanModel, PlanTensor
 from tiltyard_api.tensors import ANY_LENGTH
 from tiltyard_api.v1alpha1.models import Batch
+
 from tiltyard_engine.columns import Array
 from tiltyard_engine.model import DEAR, ModelDownError, ModelError, ModelTimeoutError
 from tiltyard_engine.python.state import Health, State
@@ -31,7 +31,15 @@ from tiltyard_engine.python.worker.frames import (
     total_bytes,
     unpacked,
 )
-from tiltyard_engine.python.worker.serve import ANSWER, COUNT, MESSAGE, MISFIT, ROOM, WELL, WORDS
+from tiltyard_engine.python.worker.serve import (
+    ANSWER,
+    COUNT,
+    MESSAGE,
+    MISFIT,
+    ROOM,
+    WELL,
+    WORDS,
+)
 
 INLINE_BYTES = 32 << 10
 """Arrays up to this size travel with the call itself; larger ones follow on its socket."""
@@ -87,7 +95,9 @@ class PythonModel:
         self.model = model
         self.artifact = artifact
         self.state = State()
-        self.queue, self.workers_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.queue, self.workers_end = socket.socketpair(
+            socket.AF_UNIX, socket.SOCK_SEQPACKET
+        )
         self._types = [tensor.type.value for tensor in model.inputs]
         self._output_types = [tensor.type.value for tensor in model.outputs]
 
@@ -96,7 +106,9 @@ class PythonModel:
         """How many processes it has."""
         return self.model.workers or 1
 
-    def run(self, inputs: Sequence[Array], *, timeout: float | None = None) -> list[Array]:
+    def run(
+        self, inputs: Sequence[Array], *, timeout: float | None = None
+    ) -> list[Array]:
         """Run one call.
 
         Raises:
@@ -156,6 +168,11 @@ class PythonModel:
         """Leave the queue's other end to those who read it."""
         self.workers_end.close()
 
+    def close(self) -> None:
+        """Leave the queue; workers end when everybody has."""
+        self.queue.close()
+        self.workers_end.close()
+
     def _ask(self, inputs: Sequence[Array], deadline: float) -> _Asked:
         """Put a call into the queue."""
         down = self.why_down()
@@ -168,7 +185,11 @@ class PythonModel:
         asked = _Asked(mine, rows, self.state.deaths)
         try:
             with theirs:
-                message = [COUNT.pack(len(lengths)), lengths, *(pieces if inline else ())]
+                message = [
+                    COUNT.pack(len(lengths)),
+                    lengths,
+                    *(pieces if inline else ()),
+                ]
                 self._enqueue(message, theirs, deadline)
             if not inline:
                 self._send(asked, pieces, deadline)
@@ -177,8 +198,12 @@ class PythonModel:
             raise
         return asked
 
-    def _enqueue(self, message: Sequence[Piece], caller: socket.socket, deadline: float) -> None:
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", caller.fileno()))]
+    def _enqueue(
+        self, message: Sequence[Piece], caller: socket.socket, deadline: float
+    ) -> None:
+        rights = [
+            (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", caller.fileno()))
+        ]
         while True:
             try:
                 self.queue.sendmsg(message, rights, socket.MSG_DONTWAIT)
@@ -218,17 +243,25 @@ class PythonModel:
             size = total_bytes(arrays)
             if size > OUTPUT_BYTES:
                 most = f"{OUTPUT_BYTES >> 20} MiB"
-                raise MisfitError(f"gave {size} bytes of outputs, more than {most}: return less")
+                raise MisfitError(
+                    f"gave {size} bytes of outputs, more than {most}: return less"
+                )
             outputs = unpacked(
-                self._rest(asked, data[start:], size, deadline), arrays, self._output_types
+                self._rest(asked, data[start:], size, deadline),
+                arrays,
+                self._output_types,
             )
         except FrameError as error:
-            raise ModelError(f"answered with something else than arrays: {error}") from error
+            raise ModelError(
+                f"answered with something else than arrays: {error}"
+            ) from error
         for tensor, output in zip(self.model.outputs, outputs, strict=True):
             self._check_shape(tensor, output, asked.rows)
         return outputs
 
-    def _receive(self, asked: _Asked, data: bytearray, size: int, deadline: float) -> None:
+    def _receive(
+        self, asked: _Asked, data: bytearray, size: int, deadline: float
+    ) -> None:
         """Receive until there are so many bytes; whatever else has come is taken with them."""
         while len(data) < size:
             asked.answer.settimeout(self._left(deadline))
@@ -242,7 +275,9 @@ class PythonModel:
                 raise ModelError(self._how_it_ended(asked))
             data += more
 
-    def _rest(self, asked: _Asked, begun: bytearray, size: int, deadline: float) -> memoryview:
+    def _rest(
+        self, asked: _Asked, begun: bytearray, size: int, deadline: float
+    ) -> memoryview:
         """Receive the arrays, of which some bytes have come already, into memory of their own."""
         if len(begun) >= size:
             return memoryview(begun)[:size]
@@ -278,7 +313,8 @@ class PythonModel:
         if wanted == output.shape:
             return
         if len(wanted) != output.ndim or not all(
-            want in (ANY_LENGTH, got) for want, got in zip(wanted, output.shape, strict=True)
+            want in (ANY_LENGTH, got)
+            for want, got in zip(wanted, output.shape, strict=True)
         ):
             lengths = ["any" if n == ANY_LENGTH else str(n) for n in wanted]
             of = "" if self.model.batch is Batch.SINGLE else f" for {rows} rows"

@@ -12,6 +12,7 @@ import selectors
 import shutil
 import signal
 import socket
+import struct
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,7 @@ from tiltyard_engine.python.calls import PythonModel
 from tiltyard_engine.python.lines import Lines
 from tiltyard_engine.python.process import Worker, end_strays, groups
 from tiltyard_engine.python.state import Health
+from tiltyard_engine.python.worker.serve import MESSAGE, ONE_DESCRIPTOR
 
 TICK_SECONDS = 0.1
 """How often memory and running times are looked at."""
@@ -88,7 +90,9 @@ def run_keeper(models: Sequence[PythonModel], scratch: Path) -> None:
 def keeping(models: Sequence[PythonModel], scratch: Path) -> Iterator[None]:
     """Keep workers, by a child process, for the length of a block."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # idle threads hold no lock of ours
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # idle threads hold no lock of ours
         pid = os.fork()
     if not pid:
         code = 1
@@ -142,7 +146,7 @@ class Keeper:
                 slot.worker.kill()
         for slot in self._slots:
             if slot.worker:
-                slot.worker.bury()
+                self._clear(slot, slot.worker)
         end_strays(set())
         shutil.rmtree(self._scratch, ignore_errors=True)
 
@@ -188,9 +192,21 @@ class Keeper:
         return bool(data)
 
     def _say(self, slot: Slot, line: str) -> None:
-        log("a Python model printed", model=slot.model.model.name, worker=slot.number, line=line)
+        log(
+            "a Python model printed",
+            model=slot.model.model.name,
+            worker=slot.number,
+            line=line,
+        )
 
     def _bury(self, slot: Slot, worker: Worker) -> None:
+        """Clear a worker away that has ended, and whom it left behind."""
+        code = self._clear(slot, worker)
+        end_strays({slot.worker.pid for slot in self._slots if slot.worker})
+        self._dead(slot, code)
+
+    def _clear(self, slot: Slot, worker: Worker) -> int:
+        """Log the last of what it printed, and free what it held; returns its exit code."""
         worker.kill()  # whoever still writes into the pipe
         for _ in range(16):
             if not self._print(slot, worker):
@@ -200,10 +216,8 @@ class Keeper:
         for descriptor in (worker.output, worker.report, worker.exit):
             with suppress(KeyError):
                 self._selector.unregister(descriptor)
-        code = worker.bury()
         slot.worker = None
-        end_strays({slot.worker.pid for slot in self._slots if slot.worker})
-        self._dead(slot, code)
+        return worker.bury()
 
     def _dead(self, slot: Slot, code: int | None) -> None:
         """Say how a worker ended, and when the next one starts."""
@@ -216,7 +230,12 @@ class Keeper:
         index = self._models.index(slot.model)
         self._totals[index] += 1
         name = slot.model.model.name
-        log("a worker of a Python model ended", model=name, worker=slot.number, why=slot.why)
+        log(
+            "a worker of a Python model ended",
+            model=name,
+            worker=slot.number,
+            why=slot.why,
+        )
         health = self._health(slot.model)
         slot.model.state.write(health, self._totals[index], slot.why)
         if health is Health.DOWN:
@@ -271,11 +290,15 @@ def _refuse_waiting(queue: socket.socket) -> None:
     """Let go of calls that nobody will take: their callers see the socket closed."""
     while True:
         try:
-            _, descriptors, _, _ = socket.recv_fds(queue, 1 << 16, 1, socket.MSG_DONTWAIT)
+            message, ancillary, _, _ = queue.recvmsg(
+                MESSAGE, ONE_DESCRIPTOR, socket.MSG_DONTWAIT
+            )
         except BlockingIOError:
             return
-        for descriptor in descriptors:
-            os.close(descriptor)
+        if not message:  # the engine is gone
+            return
+        for _, _, data in ancillary:
+            os.close(struct.unpack("i", data)[0])
 
 
 def _how_it_ended(code: int | None) -> str:

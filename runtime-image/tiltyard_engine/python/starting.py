@@ -12,7 +12,9 @@ from tiltyard_engine.python.keeper import LOAD_SECONDS
 def python_models(loaded: Sequence[Loaded]) -> list[PythonModel]:
     """Every Python model of an engine, once each."""
     found = [model for one in loaded for model in one.sessions.values()]
-    return list(dict.fromkeys(model for model in found if isinstance(model, PythonModel)))
+    return list(
+        dict.fromkeys(model for model in found if isinstance(model, PythonModel))
+    )
 
 
 def wait_loaded(loaded: Sequence[Loaded]) -> None:
@@ -25,6 +27,10 @@ def wait_loaded(loaded: Sequence[Loaded]) -> None:
     for one in loaded:
         needed = {name for step in one.plan.steps for name in answering(step)}
         for name, model in one.sessions.items():
-            fault = model.wait_loaded(LOAD_SECONDS) if isinstance(model, PythonModel) else None
+            fault = (
+                model.wait_loaded(LOAD_SECONDS)
+                if isinstance(model, PythonModel)
+                else None
+            )
             if fault and name in needed:
                 raise LoadError(f"model {name!r} cannot be loaded: its worker {fault}")

@@ -1,7 +1,7 @@
 """Tries a Python model before anybody relies on it: loads it, and asks it once."""
 
 import tempfile
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from tiltyard_api.resolved import ResolvedModel
 from tiltyard_api.v1alpha1.conditions import ConditionReason
 from tiltyard_api.v1alpha1.models import Batch, ModelEntry
 from tiltyard_core.signature import declared, plan_model
+
 from tiltyard_engine.model import ModelError, made_up
 from tiltyard_engine.python.calls import Artifact, MisfitError, PythonModel, RaisedError
 from tiltyard_engine.python.environment import (
@@ -75,7 +76,11 @@ def _try(artifact: Artifact, model: ModelEntry, seconds: float) -> None:
     inputs, outputs = declared(entry)
     resolved = ResolvedModel(digest="0" * 64, size=0, inputs=inputs, outputs=outputs)
     one = PythonModel(plan_model(entry, resolved), artifact)
-    with tempfile.TemporaryDirectory() as scratch, keeping([one], Path(scratch)):
+    with (
+        closing(one),
+        tempfile.TemporaryDirectory() as scratch,
+        keeping([one], Path(scratch)),
+    ):
         fault = one.wait_loaded(seconds)
         if fault:
             raise ModelError(f"its worker {fault}")

@@ -30,7 +30,9 @@ class FrameError(Exception):
     """What came is not what was agreed."""
 
 
-def packed(arrays: Sequence[Array], types: Sequence[str]) -> tuple[bytes, list[Piece], int]:
+def packed(
+    arrays: Sequence[Array], types: Sequence[str]
+) -> tuple[bytes, list[Piece], int]:
     """Lengths of arrays, their bytes in pieces, and how many bytes those are."""
     lengths: list[int] = []
     pieces: list[Piece] = []
@@ -90,7 +92,9 @@ def total_bytes(arrays: Sequence[tuple[tuple[int, ...], int]]) -> int:
 
 
 def unpacked(
-    view: memoryview, arrays: Sequence[tuple[tuple[int, ...], int]], types: Sequence[str]
+    view: memoryview,
+    arrays: Sequence[tuple[tuple[int, ...], int]],
+    types: Sequence[str],
 ) -> list[Array]:
     """Arrays over the bytes that came; they share the memory.
 
