@@ -8,7 +8,6 @@ resource version is never older than one turn, and bookmarks have nothing to sav
 import asyncio
 import random
 import traceback
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, TypeVar
 from urllib.parse import urlencode
@@ -52,15 +51,9 @@ class _Event(msgspec.Struct):
 class Watch:
     """Keeps a handover supplied with what the ConfigMap says."""
 
-    def __init__(
-        self,
-        settings: WatchSettings,
-        handover: Handover,
-        chance: Callable[[], float] = random.random,
-    ) -> None:
+    def __init__(self, settings: WatchSettings, handover: Handover) -> None:
         self._settings = settings
         self._handover = handover
-        self._chance = chance
         self._up: bool | None = None
         self._since: float | None = None
         """When the watch of this turn began."""
@@ -86,7 +79,7 @@ class Watch:
             if why and failures:
                 self._failing(why)
             pause = PAUSES[min(failures, len(PAUSES) - 1)]
-            await asyncio.sleep(pause * (1 + self._chance()) / 2)
+            await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - no secret
 
     async def _turn(self) -> str | None:
         """Read and watch once; gives what went wrong."""

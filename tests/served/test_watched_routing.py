@@ -193,7 +193,7 @@ def test_only_the_table_of_the_own_plan_counts(
         assert sum(refusals(engine, reason) for reason in ROUTING_REFUSED) == 0
 
 
-@pytest.mark.parametrize("fault", [fault for fault in Fault if fault is not Fault.NONE])
+@pytest.mark.parametrize("fault", sorted(set(Fault) - {Fault.NONE, Fault.BRIEF}, key=str))
 def test_no_failure_of_the_api_server_reaches_a_request(
     workshop: Workshop, pipeline: Compiled, told: Cluster, fault: Fault
 ) -> None:
@@ -224,6 +224,20 @@ def test_a_long_outage_is_told_once_and_ends_by_itself(
         eventually(lambda: routing(engine)["revision"] == 2)
         eventually(lambda: BACK in engine.log())
         assert engine.log().count(DOWN) == engine.log().count(BACK) == 1
+
+
+def test_an_api_server_that_ends_every_watch_is_asked_ever_less_often(
+    workshop: Workshop, pipeline: Compiled, told: Cluster
+) -> None:
+    told.fault = Fault.BRIEF
+    with running(workshop, pipeline, flags=told.flags, workers=WORKERS) as engine:
+        table = all_to(pipeline, "b", 2)
+        told.put(config(table))
+        wait_for(engine, table)
+        reads, begun = told.reads, time.monotonic()
+        eventually(lambda: told.reads == reads + 3)
+        assert time.monotonic() - begun > 1.0
+        assert watch_up(engine) == 1
 
 
 def test_an_engine_begins_with_the_newest_it_knows_when_the_cluster_is_silent(

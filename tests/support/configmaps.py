@@ -39,6 +39,9 @@ class Fault(Enum):
     GONE = auto()
     """Watches say that their version is too old, as often as they are opened."""
 
+    BRIEF = auto()
+    """Watches end as soon as they begin, in good order."""
+
     FROZEN = auto()
     """Nothing is answered any more, and no connection is closed."""
 
