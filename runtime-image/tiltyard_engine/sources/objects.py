@@ -166,10 +166,14 @@ def _told(uri: str, access: Access) -> Iterator[None]:
 
 
 def _unclear(uri: str, code: str, text: str) -> ArtifactError:
-    if code and code not in PASSING:
-        hint = "; is AWS_REGION the bucket's?" if code in ("301", "400") else ""
+    if "configured region" in text:
         return ArtifactError(
-            ConditionReason.SOURCE_UNAVAILABLE, f"{uri}: the store answered {code}{hint}"
+            ConditionReason.SOURCE_UNAVAILABLE,
+            f"{uri}: the bucket is in another region: set AWS_REGION to it",
+        )
+    if code and code not in PASSING:
+        return ArtifactError(
+            ConditionReason.SOURCE_UNAVAILABLE, f"{uri}: the store answered {code}"
         )
     if "169.254." in text or "metadata" in text:
         return ArtifactError(
