@@ -42,6 +42,21 @@ def bounds(tensor_type: TensorType) -> tuple[float, float]:
     return (0, 2**bits - 1) if dtype.kind == "u" else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
 
 
+ALIGNMENT = 16
+"""Bytes at whose multiples numpy puts what it allocates."""
+
+
+def aligned(array: Array) -> Array:
+    """Give numbers a place where fresh arrays lie; a copy where they lie elsewhere in a body.
+
+    Some operators sum in another order where their input begins between two words of the processor,
+    so that the last bits of an answer would depend on how long a head or a name was.
+    """
+    if array.base is None or array.__array_interface__["data"][0] % ALIGNMENT == 0:
+        return array
+    return array.copy()
+
+
 def ragged(columns: Columns) -> bool:
     """Whether rows of any column differ in shape."""
     return any(isinstance(column, list) for column in columns.values())

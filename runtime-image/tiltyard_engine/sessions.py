@@ -16,7 +16,7 @@ from tiltyard_api.plan import PlanModel
 from tiltyard_api.resolved import GraphTensor
 from tiltyard_api.tensors import ANY_LENGTH, TensorType
 from tiltyard_api.v1alpha1.models import Batch
-from tiltyard_engine.columns import Array
+from tiltyard_engine.columns import Array, aligned
 from tiltyard_engine.model import DEAR, Cost, ModelError, ModelTimeoutError, made_up
 from tiltyard_engine.onnxfile import read_facts
 
@@ -110,7 +110,7 @@ class Session:
             ModelError: the graph failed; the message is the runtime's own.
 
         """
-        feeds = dict(zip(self._inputs, inputs, strict=True))
+        feeds = dict(zip(self._inputs, map(aligned, inputs), strict=True))
         try:
             if timeout is None:
                 return self._session.run(self._outputs, feeds)  # type: ignore[no-any-return]

@@ -22,6 +22,7 @@ from tiltyard_core.compile import compile_plan, compile_routing
 from tiltyard_core.references import entries as described
 from tiltyard_engine.app import App
 from tiltyard_engine.challengers import Challengers, make_ring
+from tiltyard_engine.codecs.formats import FORMATS, Format
 from tiltyard_engine.counters import CounterFile, Layout, Series
 from tiltyard_engine.faces import open_faces
 from tiltyard_engine.http.message import Request, Response
@@ -188,6 +189,7 @@ def opened(
     entries: Mapping[str, Document] | None = None,
     sizes: Sizes | None = None,
     draws: Sequence[int] | None = None,
+    formats: Sequence[Format] = FORMATS,
 ) -> Iterator[Plane]:
     """Compile, load and open a Pipeline; by default its steps are its models in a row.
 
@@ -198,6 +200,7 @@ def opened(
         entries: more fields of the models' entries.
         sizes: limits of one request.
         draws: what chance gives, again and again; by default seeded chance.
+        formats: what rows are taken and given in.
 
     """
     plan, table, store = compiled(folder, models, steps, entries=entries)
@@ -219,7 +222,7 @@ def opened(
     turns = Turns()
     sizes = sizes or Sizes()
     scheduler = Scheduler(turns, context, 2)  # type: ignore[arg-type]  # what it uses of a loop
-    routes = open_faces([served], "test", sizes)
+    routes = open_faces([served], "test", sizes, formats)
     app = App(routes, scheduler, turns, block, 4096)  # type: ignore[arg-type]
     beside = threading.Thread(target=challengers.serve)
     beside.start()

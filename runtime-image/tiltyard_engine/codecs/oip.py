@@ -83,6 +83,13 @@ class Slot:
             raise self._wrong(f"is {datatype}, {DATATYPES[self.type]} is due: convert it")
         return sent
 
+    @property
+    def datatypes(self) -> tuple[str, ...]:
+        """The words that `element` takes."""
+        due = "O" if self.type is None else DTYPES[self.type].kind
+        kinds = "iuf" if due in "iuf" else due + "iuf" * (self.type is None)
+        return tuple(word for word, one in TYPES.items() if DTYPES[one].kind in kinds)
+
     def check(self, shape: Sequence[int]) -> None:
         """Hold a shape that a client declares against the plan, before anything is made of it.
 
@@ -175,6 +182,11 @@ class Signature:
         self._slots = {slot.name: slot for slot in slots}
         self.inputs = self._list_inputs()
         self.outputs = tuple(_listed_outputs(plan))
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """Everything that may be sent."""
+        return tuple(self._slots.values())
 
     def slot(self, name: str) -> Slot:
         """What may be sent under a name.

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from tiltyard_engine.codecs.formats import FORMATS, Format
 from tiltyard_engine.faces import openapi, pipelines, sagemaker, v2
 from tiltyard_engine.faces.base import Routes, Site
 from tiltyard_engine.pipeline import ServedPipeline
@@ -15,9 +16,14 @@ MOUNTS = (
 )
 
 
-def open_faces(served: Sequence[ServedPipeline], partition: str, sizes: Sizes) -> Routes:
+def open_faces(
+    served: Sequence[ServedPipeline],
+    partition: str,
+    sizes: Sizes,
+    formats: Sequence[Format] = FORMATS,
+) -> Routes:
     """Every face of every Pipeline."""
-    site, routes = Site(served, partition, sizes), Routes()
+    site, routes = Site(served, partition, sizes, formats), Routes()
     for mount in MOUNTS:
         mount(routes, site)
     return routes

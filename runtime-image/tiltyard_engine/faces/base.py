@@ -12,6 +12,7 @@ import msgspec
 
 from tiltyard_api.plan import Plan
 from tiltyard_engine.call import Call, Served
+from tiltyard_engine.codecs.formats import FORMATS, Format
 from tiltyard_engine.columns import Columns
 from tiltyard_engine.errors import Refusal
 from tiltyard_engine.http.message import Request, Response
@@ -111,6 +112,7 @@ class Site:
     """Name of the engine that answers."""
 
     sizes: Sizes
+    formats: Sequence[Format] = FORMATS
 
     @property
     def alone(self) -> bool:

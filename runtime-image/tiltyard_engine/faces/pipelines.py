@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Sequence
+from functools import lru_cache, partial
 
 import msgspec
 
@@ -10,7 +11,7 @@ from tiltyard_api.plan import Plan
 from tiltyard_api.reasons import Reason
 from tiltyard_engine.call import Call
 from tiltyard_engine.codecs.base import Codec, Sent
-from tiltyard_engine.codecs.formats import FORMATS
+from tiltyard_engine.codecs.formats import Format
 from tiltyard_engine.codecs.selection import Selection
 from tiltyard_engine.errors import Refusal
 from tiltyard_engine.faces.base import (
@@ -28,7 +29,6 @@ from tiltyard_engine.faces.wishes import DEFAULT, read_wishes
 from tiltyard_engine.http.message import Request, Response
 from tiltyard_engine.openapi.records import operations
 from tiltyard_engine.problem import JSON, problem
-from tiltyard_engine.sizes import Sizes
 
 
 class Detail(msgspec.Struct):
@@ -44,16 +44,19 @@ class PipelinesFace:
 
     protocol = "records"
 
-    def __init__(self, plan: Plan, paths: Sequence[str], partition: str, sizes: Sizes) -> None:
+    def __init__(self, plan: Plan, paths: Sequence[str], site: Site) -> None:
         self.paths = tuple(paths)
-        self._made_of = (plan, partition, sizes)
-        self._codecs: list[Codec | None] = [None] * len(FORMATS)
+        self._made_of = (plan, site.partition, site.sizes)
+        self._formats: Sequence[Format] = site.formats
+        self._codecs: list[Codec | None] = [None] * len(site.formats)
+        self._wishes = lru_cache(maxsize=1024)(partial(read_wishes, site.formats))
+        """Clients repeat theirs, so that this is mostly one look-up."""
         self._codec(DEFAULT)
 
     def read(self, request: Request) -> Asked:
         """Decode rows."""
         headers = request.headers
-        wishes = read_wishes(
+        wishes = self._wishes(
             request.query,
             headers.get(b"content-type", b""),
             headers.get(b"accept", b""),
@@ -83,7 +86,7 @@ class PipelinesFace:
         """Give a format's codec, opened when it is first asked for."""
         codec = self._codecs[index]
         if codec is None:
-            codec = self._codecs[index] = FORMATS[index].open(*self._made_of)
+            codec = self._codecs[index] = self._formats[index].open(*self._made_of)
         return codec
 
     def refuse(self, refusal: Refusal, request: Request, call: Call | None) -> Response:
@@ -95,9 +98,9 @@ def mount(routes: Routes, site: Site) -> None:
     """Serve every Pipeline below its name, and the only one by a short path."""
     for one in site.pipelines:
         paths = [f"/pipelines/{one.plan.pipeline}", *(["/infer"] if site.alone else [])]
-        routes.add(PipelinesFace(one.plan, paths, site.partition, site.sizes), one)
+        routes.add(PipelinesFace(one.plan, paths, site), one)
     plans = site.by_path("/pipelines/{}", "/infer")
-    routes.operations.append(lambda: operations(plans))
+    routes.operations.append(lambda: operations(plans, site.formats))
     routes.pages |= listings([one.plan for one in site.pipelines])
     routes.areas.append(
         Area(

@@ -3,14 +3,17 @@
 from collections.abc import Mapping, Sequence
 
 from tiltyard_api.plan import Plan
-from tiltyard_engine.codecs.formats import FORMATS
+from tiltyard_engine.codecs.formats import Format
 from tiltyard_engine.openapi import schemas
 from tiltyard_engine.openapi.schemas import Operations, Schema
 
 
-def operations(plans: Mapping[str, Plan]) -> Operations:
-    """What the paths of rows do; `plans` by path."""
-    paths: dict[str, Schema] = {path: {"post": _infer(path, plan)} for path, plan in plans.items()}
+def operations(plans: Mapping[str, Plan], formats: Sequence[Format]) -> Operations:
+    """What the paths of rows do; `plans` by path, the first of the formats being JSON."""
+    others: dict[str, Schema] = {known.media: {} for known in formats[1:]}
+    paths: dict[str, Schema] = {
+        path: {"post": _infer(path, plan, others)} for path, plan in plans.items()
+    }
     listed: Schema = {"type": "array", "items": {"type": "object"}}
     for what in ("pipelines", "models"):
         shape = {"type": "object", "required": [what], "properties": {what: listed}}
@@ -18,9 +21,8 @@ def operations(plans: Mapping[str, Plan]) -> Operations:
     return paths
 
 
-def _infer(path: str, plan: Plan) -> Schema:
+def _infer(path: str, plan: Plan, others: Mapping[str, Schema]) -> Schema:
     rows = {"type": "array", "items": schemas.row(plan), "minItems": 1}
-    others: dict[str, Schema] = {known.media: {} for known in FORMATS[1:]}
     parameters = [
         _parameter("dataset[]", "What to answer: `out`, `out.NAME`, `*`, and so on."),
         _parameter("dataset.exclude[]", "What to leave out."),

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from tiltyard_engine.codecs.oip import DATATYPES, Listed, Signature
+from tiltyard_api.tensors import ANY_LENGTH
+from tiltyard_engine.codecs.oip import Listed, Signature, Slot
 from tiltyard_engine.openapi import schemas
 from tiltyard_engine.openapi.schemas import Operations, Schema
 
@@ -55,6 +56,7 @@ def _infer(tag: str, name: str, signature: Signature) -> Schema:
 
 def _request(signature: Signature) -> Schema:
     names = [one.name for one in signature.outputs]
+    sent = [_sent(slot) for slot in signature.slots]
     wanted = {
         "type": "object",
         "required": ["name"],
@@ -66,7 +68,7 @@ def _request(signature: Signature) -> Schema:
         "properties": {
             "id": _WORD,
             "parameters": _PARAMETERS,
-            "inputs": {"type": "array", "minItems": 1, "items": _tensors(signature.inputs)},
+            "inputs": {"type": "array", "minItems": 1, "items": {"anyOf": sent}},
             "outputs": {"type": "array", "items": wanted},
         },
     }
@@ -81,26 +83,50 @@ def _answer(signature: Signature) -> Schema:
             "model_version": _WORD,
             "id": _WORD,
             "parameters": {"type": "object", "properties": {"inference_id": _WORD}},
-            "outputs": {"type": "array", "items": _tensors(signature.outputs)},
+            "outputs": {"type": "array", "items": {"anyOf": [*map(_given, signature.outputs)]}},
         },
     }
 
 
-def _tensors(listed: Sequence[Listed]) -> Schema:
+def _sent(slot: Slot) -> Schema:
+    """A tensor of a request in JSON. That its data fill its shape, no schema can say."""
+    one_wide = slot.shape in ((), (1,))
+    inner = (1,) if one_wide else slot.shape
+    shape = _shape(inner, minimum=1) | ({"minItems": 1} if one_wide else {})
+    told = "`data` has as many elements as `shape` says, flat or nested; else 400 ShapeMismatch."
+    needed = ["name", "shape", "datatype", "data"]
+    return _tensor(slot.name, slot.datatypes, shape) | {"description": told, "required": needed}
+
+
+def _given(listed: Listed) -> Schema:
+    """A tensor of an answer."""
+    return _tensor(listed.name, [listed.datatype], _shape(listed.shape[1:], minimum=0))
+
+
+def _tensor(name: str, datatypes: Sequence[str], shape: Schema) -> Schema:
     return {
         "type": "object",
         "required": ["name", "shape", "datatype"],
         "properties": {
-            "name": {"type": "string", "examples": [one.name for one in listed]},
-            "shape": {
-                "type": "array",
-                "items": {"type": "integer", "minimum": 0},
-                "examples": [[1, *one.shape[1:]] for one in listed],
-            },
-            "datatype": {"enum": list(DATATYPES.values())},
+            "name": {"const": name},
+            "shape": shape,
+            "datatype": {"enum": list(datatypes)},
             "data": {"type": "array"},
             "parameters": _PARAMETERS,
         },
+    }
+
+
+def _shape(inner: Sequence[int], minimum: int) -> Schema:
+    """Lengths, rows first."""
+    lengths: list[Schema] = [
+        {"type": "integer", "minimum": 0} if one == ANY_LENGTH else {"const": one} for one in inner
+    ]
+    return {
+        "type": "array",
+        "prefixItems": [{"type": "integer", "minimum": minimum}, *lengths],
+        "minItems": 1 + len(inner),
+        "maxItems": 1 + len(inner),
     }
 
 
