@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from documents import PAGES, Block, all_blocks, blocks
-from tiltyard_api.manifest import read_pipeline
+from tiltyard_api.manifest import read_model, read_pipeline
 
 KNOWN = {"", "yaml", "sh", "console", "python", "javascript", "promql"}
 PLACEHOLDER = {"framework": "onnx", "source": {"uri": "file:a.onnx"}}
@@ -15,7 +15,10 @@ PLACEHOLDER = {"framework": "onnx", "source": {"uri": "file:a.onnx"}}
 @pytest.mark.parametrize("block", all_blocks("yaml"), ids=str)
 def test_manifests_are_valid(block: Block) -> None:
     for document in yaml.safe_load_all(block.text):
-        read_pipeline(completed(document) if "fragment" in block.flags else document)
+        if document.get("kind") == "Model":
+            read_model(document)
+        else:
+            read_pipeline(completed(document) if "fragment" in block.flags else document)
 
 
 def completed(fragment: dict[str, Any]) -> dict[str, Any]:
@@ -23,12 +26,16 @@ def completed(fragment: dict[str, Any]) -> dict[str, Any]:
     steps = fragment.get("steps", [])
     names = sorted(set(mentioned(steps)))
     models = fragment.get("models", [{"name": name, **PLACEHOLDER} for name in names])
-    assert set(fragment) <= {"models", "steps"}
+    assert set(fragment) <= {"models", "steps", "deployment"}
     return {
         "apiVersion": "tiltyard.dev/v1alpha1",
         "kind": "Pipeline",
         "metadata": {"name": "fragment"},
-        "spec": {"models": models, "steps": steps or [{"name": "all", "model": models[0]["name"]}]},
+        "spec": {
+            **fragment,
+            "models": models,
+            "steps": steps or [{"name": "all", "model": models[0]["name"]}],
+        },
     }
 
 

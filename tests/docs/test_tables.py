@@ -27,6 +27,9 @@ from tiltyard_engine.mirrored import BATCH_ROWS
 Schema = Mapping[str, Any]
 
 SCHEMA = Pipeline.model_json_schema()
+POD = "spec.deployment.pod"
+"""Has a table of its own, whose fields are Kubernetes'."""
+
 BOUNDS = ("maximum", "maxLength", "maxItems", "maxProperties", "const")
 INFO = {
     "tiltyard_model_info": ("gauge", "model, framework, digest"),
@@ -60,7 +63,7 @@ def fields(schema: Schema, path: str = "") -> Iterator[tuple[str, Schema, bool]]
             resolved(one) if one.get("$ref") or one.get("anyOf") else one,
         )
         items = resolved(field.get("items", {}))
-        if "properties" in field:
+        if "properties" in field and here != POD:
             yield from fields(field, here)
             continue
         yield here, field, name in schema.get("required", ())
@@ -72,7 +75,7 @@ CONTRACT = {path: (field, required) for path, field, required in fields(SCHEMA)}
 
 
 def test_every_field_of_the_contract_is_documented_and_no_other() -> None:
-    assert list(FIELDS) == list(CONTRACT)
+    assert set(FIELDS) == set(CONTRACT)
 
 
 @pytest.mark.parametrize("path", CONTRACT)

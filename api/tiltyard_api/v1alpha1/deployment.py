@@ -45,6 +45,8 @@ OUR_PATHS = (
     "/lib64",
     "/opt/tiltyard",
     "/proc",
+    "/run/secrets/kubernetes.io",
+    "/sbin",
     "/sys",
     "/tmp",  # noqa: S108 - a path of the pod, that nothing else is mounted on
     "/usr",
