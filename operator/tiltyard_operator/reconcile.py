@@ -102,6 +102,7 @@ class PipelineReconciler:
             self._prune(writer, seen, decision, objects)
         return Made(
             observe_workload(deployment) or seen.workload,
+            routed={one.hash for one in seen.tables} != {one.hash for one in decision.tables},
             refused=verdict(writer.refused),
             held=held,
             repaired=tuple(writer.repaired),

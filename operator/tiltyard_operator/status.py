@@ -57,6 +57,9 @@ class Made:
     repaired: tuple[str, ...] = ()
     """Objects that others had changed or deleted."""
 
+    routed: bool = False
+    """Whether another routing table was written just now."""
+
 
 def report(seen: Observed, decision: Decision, made: Made, now: float) -> PipelineStatus:
     """Say how a Pipeline is."""
@@ -123,7 +126,8 @@ def next_look(seen: Observed, decision: Decision, made: Made, now: float) -> flo
     situation = situate(seen, decision, made, now)
     times = [one.due - now for one in decision.findings.values() if one.due is not None]
     if situation.sync.laggards or situation.sync.quiet or situation.sync.silent:
-        times.append(min(max((now - seen.routed_at) / 2, 0.1), 2.0))
+        since = 0.0 if made.routed else now - seen.routed_at
+        times.append(min(max(since / 2, 0.1), 2.0))
     elif situation.sync.serving:
         times.append(60.0)
     if any(one.unplaced_since is not None for one in seen.pods):
