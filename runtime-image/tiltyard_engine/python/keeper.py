@@ -77,6 +77,7 @@ def run_keeper(models: Sequence[PythonModel], scratch: Path) -> None:
     signal.set_wakeup_fd(tell)
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor says when
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # who starts us may hold signals back
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
     keeper = Keeper(models, scratch)
     try:
