@@ -99,7 +99,7 @@ def _layer(place: _Place, data: bytes) -> dict[str, Any]:
         ) from error
     chosen = [one for title, one in layers if not place.title or title == place.title]
     if len(chosen) != 1:
-        titles = ", ".join(title or "(no title)" for title, _ in layers[:8])
+        titles = ", ".join(title or "(no title)" for title, _ in layers[:8]) or "no layer"
         raise unusable(f"{place.uri} holds {titles}: name one, as in #model.onnx")
     if "tar" in str(chosen[0].get("mediaType", "")):
         raise unusable(f"{place.uri} is a tar archive: push the file, or a zip, by itself")
