@@ -96,14 +96,20 @@ class OperatorProcess:
 
 
 class Operators:
-    """Operators of one namespace, with the rights that we ship and no others."""
+    """Operators that run in one namespace, with the rights that we ship and no others."""
 
-    def __init__(self, plane: ControlPlane, namespace: str, directory: Path) -> None:
+    def __init__(
+        self,
+        plane: ControlPlane,
+        namespace: str,
+        directory: Path,
+        rights: str = "namespaced.yaml",
+    ) -> None:
         self._plane = plane
         self._namespace = namespace
         self._directory = directory
         self._kubectl = Kubectl(plane.kubectl, plane.kubeconfig, namespace)
-        self._kubectl("apply", f"--filename={RIGHTS / 'namespaced.yaml'}")
+        self._kubectl("apply", f"--filename={RIGHTS / rights}")
         self._token = self._kubectl("create", "token", ACCOUNT).strip()
         self._started: list[OperatorProcess] = []
 
