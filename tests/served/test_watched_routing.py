@@ -271,7 +271,11 @@ def test_an_engine_begins_with_the_newest_it_knows_when_the_cluster_is_silent(
     assert begins_with(Fault.FORBIDDEN) == (4, "b")
     pipeline.write_table(all_to(pipeline, "a", 5))
     assert begins_with(Fault.FORBIDDEN) == (5, "a")
-    (tmp_path / "state" / "routing.json").write_text("{")
+    remembered = tmp_path / "state" / "routing.json"
+    remembered.write_text("{")
+    assert begins_with(Fault.FORBIDDEN) == (5, "a")
+    other = all_to(pipeline, "b", 9).model_copy(update={"pipeline_uid": "other", "hash": ""})
+    remembered.write_text(other.sealed().model_dump_json(by_alias=True))
     assert begins_with(Fault.FORBIDDEN) == (5, "a")
 
 
@@ -301,6 +305,18 @@ def all_ready(engine: Engine) -> bool:
         return engine.ask("/readyz")[0] == 200
     except OSError:  # the management process itself is on its way back
         return False
+
+
+def test_what_is_still_answered_at_the_end_goes_by_the_newest_table(
+    workshop: Workshop, pipeline: Compiled, told: Cluster
+) -> None:
+    with running(workshop, pipeline, flags=told.flags, workers=1, drain_delay="3s") as engine:
+        eventually(lambda: watch_up(engine) == 1)
+        engine.process.send_signal(signal.SIGTERM)
+        eventually(lambda: engine.ask("/readyz")[0] == 503)
+        told.put(config(all_to(pipeline, "b", 2)))
+        eventually(lambda: variants([engine.connect()]) == {"b"})
+        assert engine.process.wait(PATIENCE) == 0
 
 
 def test_no_process_dies_of_being_told(workshop: Workshop, pipeline: Compiled) -> None:
