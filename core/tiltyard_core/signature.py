@@ -62,8 +62,8 @@ def declared(entry: ModelEntry) -> tuple[tuple[GraphTensor, ...], tuple[GraphTen
 
 def _declared(tensor: Tensor, rows: tuple[int, ...]) -> GraphTensor:
     """One tensor; without a shape it is a scalar a row."""
-    stacked = isinstance(tensor, InputTensor) and tensor.columns
-    shape = (len(tensor.columns or ()),) if stacked else tensor.shape or ()
+    columns = tensor.columns if isinstance(tensor, InputTensor) else None
+    shape = (len(columns),) if columns else tensor.shape or ()
     return GraphTensor(name=tensor.from_ or tensor.name, type=tensor.type, shape=(*rows, *shape))
 
 
