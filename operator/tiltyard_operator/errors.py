@@ -9,14 +9,14 @@ class ClusterError(Exception):
     """A call that did not do what it was to do."""
 
 
-class Conflict(ClusterError):  # noqa: N818 - named as the API server names it
+class Conflict(ClusterError):  # noqa: N818 - the API server's word
     """The object is not what we took it for: it changed, went, or is there already.
 
     Read it again and decide again.
     """
 
 
-class Refused(ClusterError):  # noqa: N818 - see docs/operator.md, reasons of the status
+class Refused(ClusterError):  # noqa: N818 - likewise
     """The API server does not take this content, and would not take it a second time.
 
     Args:

@@ -12,7 +12,7 @@ OURS = f"{MANAGED}=tiltyard"
 """Selects everything that the operator owns."""
 
 DERIVED = re.compile(r"(?P<owner>.+?)(-routing|-evidence|-(plan|r|v)-[0-9a-z]{10})?")
-"""Names of owned objects, see the table of derived names in docs/operator.md."""
+"""Names of owned objects begin with their owner's."""
 
 KINDS = {kind.kind: kind for kind in (PIPELINE, MODEL)}
 

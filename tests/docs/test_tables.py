@@ -23,6 +23,7 @@ from tiltyard_engine.http.limits import Limits
 from tiltyard_engine.lane import QUEUE_BYTES, QUEUE_REQUESTS
 from tiltyard_engine.metrics import DROPPED, MATCHES, METRICS, MODEL_REASONS, ROUTING_REFUSED
 from tiltyard_engine.mirrored import BATCH_ROWS
+from tiltyard_operator.metrics import REGISTRY
 
 Schema = Mapping[str, Any]
 
@@ -36,6 +37,7 @@ INFO = {
     "tiltyard_build_info": ("gauge", "version"),
 }
 METRIC = re.compile(r"\btiltyard_(?!engine|api|core)[a-z_]+[a-z]\b(?!\.|/)")
+OPERATORS = {name for names in REGISTRY._collector_to_names.values() for name in names}
 SUFFIX = re.compile(r"_(bucket|count|sum)$")
 
 MANIFEST = (ROOT / "docs/manifest.md").read_text()
@@ -158,7 +160,7 @@ def test_every_metric_is_documented_with_its_type_and_labels() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_metrics_that_are_named_exist(page: Any) -> None:  # noqa: ANN401 - a path
     named = {SUFFIX.sub("", name) for name in METRIC.findall(page.read_text())}
-    families = {*METRICS, *INFO, "tiltyard_shadow"}
+    families = {*METRICS, *INFO, *OPERATORS, "tiltyard_shadow", "tiltyard_operator"}
     assert named <= families
 
 
