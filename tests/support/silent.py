@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+ANYWHERE = ("127.0.0.1", 0)
+
 
 @dataclass
 class Stressed:
@@ -21,7 +23,9 @@ class Stressed:
 
 
 @contextmanager
-def stressed(*answers: tuple[int, dict[str, str], bytes]) -> Iterator[Stressed]:
+def stressed(
+    *answers: tuple[int, dict[str, str], bytes], address: tuple[str, int] = ANYWHERE
+) -> Iterator[Stressed]:
     """Serve these answers on loopback."""
     said = Stressed("", list(answers))
 
@@ -44,7 +48,7 @@ def stressed(*answers: tuple[int, dict[str, str], bytes]) -> Iterator[Stressed]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(address, Handler)
     server.daemon_threads = True
     said.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=[0.01])
@@ -77,10 +81,13 @@ def reset(connection: socket.socket, stop: threading.Event) -> None:
 
 
 @contextmanager
-def ill_behaved(behave: Callable[[socket.socket, threading.Event], None]) -> Iterator[str]:
+def ill_behaved(
+    behave: Callable[[socket.socket, threading.Event], None],
+    address: tuple[str, int] = ANYWHERE,
+) -> Iterator[str]:
     """Address of a server that takes connections and behaves so."""
     stop = threading.Event()
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server(address)
 
     def one(connection: socket.socket) -> None:
         with connection, suppress_closed():
