@@ -46,7 +46,7 @@ def program(url: str, *command: object, **environment: str) -> Iterator[None]:
         _wait_for(url, process)
         yield
     finally:
-        process.terminate()
+        process.kill()  # what it holds was made for the test
         process.wait(20)
 
 

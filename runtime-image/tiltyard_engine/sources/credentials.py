@@ -102,9 +102,10 @@ def _gs(uri: str, found: dict[str, str], access: Access) -> dict[str, str]:
     if key is None:
         return found
     try:
-        kind = json.loads(key).get("type", "service_account")
-    except (ValueError, AttributeError):
-        kind = "no JSON"
+        told = dict(json.loads(key))
+    except (ValueError, TypeError):
+        told = {"type": "no JSON"}
+    kind = told.get("type", "service_account")
     if kind != "service_account":
         raise ArtifactError(
             ConditionReason.ACCESS_DENIED,
@@ -112,7 +113,9 @@ def _gs(uri: str, found: dict[str, str], access: Access) -> dict[str, str]:
             " a service account, or leave secretName out and let the cluster's workload identity"
             " speak",
         )
-    return found | {"GOOGLE_SERVICE_ACCOUNT_KEY": key}
+    # A store of one's own says so in the key; as a variable it is judged like any other.
+    place = {"GOOGLE_BASE_URL": str(told["gcs_base_url"])} if "gcs_base_url" in told else {}
+    return found | place | {"GOOGLE_SERVICE_ACCOUNT_KEY": key}
 
 
 def _az(uri: str, found: dict[str, str], access: Access) -> dict[str, str]:
