@@ -77,7 +77,7 @@ class ModelReconciler:
             for event in events(before, after):
                 self._cluster.event(model, event.type, event.reason, event.message)
         if judgement.refused:
-            return 30.0
+            return 10.0
         due = judgement.finding.due
         return None if due is None else max(due - now, 0.1)
 

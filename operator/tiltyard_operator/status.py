@@ -135,7 +135,7 @@ def next_look(seen: Observed, decision: Decision, made: Made, now: float) -> flo
     if situation.busy and situation.busy.reason in SOON:
         times.append(2.0)
     if situation.stalled and not decision.stalled:
-        times.append(30.0)
+        times.append(10.0)
     return max(min(times), 0.1) if times else None
 
 
