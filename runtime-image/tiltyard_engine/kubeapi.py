@@ -1,7 +1,7 @@
 """Asks the API server, as the pod's service account: the only module that talks to it.
 
-One object is all that an engine wants of a cluster, and the official client would double what an
-engine imports. So this is HTTP/1.1, one question a connection, with the parser of httptools.
+One object is all that an engine wants of a cluster, and the official client brings three hundred
+modules and 11 MB. So this is HTTP/1.1, one question a connection, with the parser of httptools.
 """
 
 import asyncio
