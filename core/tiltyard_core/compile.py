@@ -17,6 +17,7 @@ from tiltyard_api.resolved import ResolvedModel
 from tiltyard_api.routing import RoutingTable, ShadowRouting, SplitRouting, StepRouting
 from tiltyard_api.tensors import TensorSpec
 from tiltyard_api.v1alpha1.pipeline import Pipeline
+from tiltyard_api.v1alpha1.rules import workers_fit
 from tiltyard_api.v1alpha1.steps import DEFAULT_BUDGET, HashKey, Shadow, Split, Step
 from tiltyard_core.references import entries
 from tiltyard_core.signature import describe, plan_model, signature_faults
@@ -40,6 +41,8 @@ def compile_plan(pipeline: Pipeline, resolved: Mapping[str, ResolvedModel]) -> P
         for path, entry in described
         for fault in signature_faults(entry, resolved[entry.name], path)
     ]
+    # Models that are objects of their own were not there when the manifest was read.
+    faults += workers_fit(pipeline.spec.model_dump(mode="json", by_alias=True))
     if faults:
         raise InvalidManifest(faults)
     models = {one.name: (one, plan_model(one, resolved[one.name])) for _, one in described}

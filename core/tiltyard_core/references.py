@@ -6,7 +6,6 @@ from tiltyard_api.faults import Fault, InvalidManifest
 from tiltyard_api.v1alpha1.model import Model
 from tiltyard_api.v1alpha1.models import ModelEntry
 from tiltyard_api.v1alpha1.pipeline import Pipeline
-from tiltyard_api.v1alpha1.rules import workers_fit
 
 
 def referred(pipeline: Pipeline) -> frozenset[str]:
@@ -26,8 +25,7 @@ def with_models(pipeline: Pipeline, models: Mapping[str, Model]) -> Pipeline:
         can say where it is.
 
     Raises:
-        InvalidManifest: a Model that it refers to is not there, or they need more memory than a
-            pod has; holds every such fault.
+        InvalidManifest: a Model that it refers to is not there; holds every such fault.
 
     """
     listed = []
@@ -38,9 +36,6 @@ def with_models(pipeline: Pipeline, models: Mapping[str, Model]) -> Pipeline:
     spec = pipeline.spec.model_copy(update={"models": tuple(listed)})
     complete = pipeline.model_copy(update={"spec": spec})
     entries(complete)
-    faults = list(workers_fit(spec.model_dump(mode="json", by_alias=True)))
-    if faults:
-        raise InvalidManifest(faults)
     return complete
 
 

@@ -142,17 +142,13 @@ def _declared_faults(
 ) -> Iterator[Fault]:
     """What the manifest says of a tensor and the graph denies."""
     by_name = {tensor.name: tensor for tensor in graph}
-    names: set[str] = set()
     taken: set[str] = set()
     for index, tensor in enumerate(declared or ()):
         where = f"{path}[{index}]"
         name = tensor.from_ or tensor.name
         source = by_name.get(name)
-        if tensor.name in names:
-            yield Fault(f"{where}.name", f"{tensor.name!r} stands here twice: rename or remove one")
-        elif name in taken:
+        if name in taken:
             yield Fault(where, f"the graph's {name!r} stands here twice: remove one")
-        names.add(tensor.name)
         taken.add(name)
         if source is None:
             field = "from" if tensor.from_ else "name"

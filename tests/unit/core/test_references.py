@@ -68,8 +68,9 @@ def test_workers_of_shared_models_must_fit_too() -> None:
     model = make_model(
         "m0", framework="python", inputs=signature, outputs=signature, memory="400Mi", workers=2
     )
+    shared = with_models(referring(0), {"m0": model})
     with pytest.raises(InvalidManifest) as refused:
-        with_models(referring(0), {"m0": model})
+        compile_plan(shared, RESOLVED | {"a": make_resolved("x float32[?] -> x float32[?]")})
     (fault,) = refused.value.faults
     assert fault.path == "spec.deployment.memory"
     assert "need 1056Mi" in fault.message
