@@ -125,6 +125,7 @@ declared = st.none() | st.lists(
     ),
     min_size=1,
     max_size=3,
+    unique_by=lambda tensor: tensor["name"],
 )
 columns = st.none() | st.lists(st.sampled_from("pqrs"), min_size=1, max_size=4)
 mappings = st.none() | st.dictionaries(
