@@ -18,7 +18,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 RECORD = HERE / "build.json"
-EXAMPLES = ("bike-demand", "rare-events", "digits")
+EXAMPLES = ("bike-demand", "rare-events", "digits", "forecast")
 PACKAGES = ("numpy", "onnx", "onnxruntime", "scikit-learn", "scipy", "skl2onnx")
 
 PINNED = {
@@ -48,9 +48,10 @@ def main(names: list[str]) -> None:
 def _make(folder: Path) -> dict[str, Any]:
     """Run one example's `make.py`, then pin its models in the manifest."""
     made = runpy.run_path(str(folder / "make.py"))["make"](folder)
-    files = [*sorted(folder.glob("models/*.onnx")), folder / "held-out.json", folder / "truth.json"]
+    files = [*sorted(folder.glob("models/*")), folder / "held-out.json", folder / "truth.json"]
     made["files"] = {str(file.relative_to(folder)): _identity(file) for file in files}
-    _pin(folder / "pipeline.yaml", made["files"])
+    for manifest in sorted(folder.glob("*.yaml")):
+        _pin(manifest, made["files"])
     _tell(folder / "README.md", made["quality"])
     return made
 

@@ -149,6 +149,16 @@ def infer(
 
 
 @app.command()
+def lock(
+    archive: Annotated[Path, typer.Argument(metavar="MODEL.zip", help="A Python model.")],
+) -> None:
+    """Pin what a Python model requires, as a cluster wants it."""
+    from tiltyard.lock import lock as run
+
+    run(archive)
+
+
+@app.command()
 def demo(
     *, once: Annotated[bool, typer.Option("--once", help="End after the table.")] = False
 ) -> None:

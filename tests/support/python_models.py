@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+
 from tiltyard_api.resolved import ResolvedModel
 from tiltyard_api.v1alpha1.models import ModelEntry
 from tiltyard_core.signature import declared, plan_model
@@ -27,7 +27,7 @@ def process_data(input_data):
 """
 
 
-def entry_of(**fields: Any) -> ModelEntry:
+def entry_of(**fields: object) -> ModelEntry:
     """Write an entry: by default one number in, one out."""
     return ModelEntry.model_validate(
         {
@@ -51,7 +51,7 @@ def written(folder: Path, source: str, **files: str) -> Path:
     return folder
 
 
-def made(path: Path, **fields: Any) -> PythonModel:
+def made(path: Path, **fields: object) -> PythonModel:
     """Make a model that has no workers yet."""
     entry = entry_of(**fields)
     inputs, outputs = declared(entry)
@@ -72,7 +72,7 @@ def kept(*models: PythonModel) -> Iterator[None]:
 
 
 @contextmanager
-def running(folder: Path, source: str, **fields: Any) -> Iterator[PythonModel]:
+def running(folder: Path, source: str, **fields: object) -> Iterator[PythonModel]:
     """Run a model; its folder is below the one given."""
     model = made(written(folder / "model", source), **fields)
     with kept(model):

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
 from tiltyard_api.plan import PlanModel, PlanTensor
 from tiltyard_api.tensors import ANY_LENGTH
 from tiltyard_api.v1alpha1.models import Batch
-
 from tiltyard_engine.columns import Array
 from tiltyard_engine.model import DEAR, ModelDownError, ModelError, ModelTimeoutError
 from tiltyard_engine.python.state import Health, State
@@ -95,9 +95,10 @@ class PythonModel:
         self.model = model
         self.artifact = artifact
         self.state = State()
-        self.queue, self.workers_end = socket.socketpair(
-            socket.AF_UNIX, socket.SOCK_SEQPACKET
-        )
+        self.nice = 0
+        """Of its workers: how far they step back for others."""
+
+        self.queue, self.workers_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._types = [tensor.type.value for tensor in model.inputs]
         self._output_types = [tensor.type.value for tensor in model.outputs]
 
@@ -106,9 +107,7 @@ class PythonModel:
         """How many processes it has."""
         return self.model.workers or 1
 
-    def run(
-        self, inputs: Sequence[Array], *, timeout: float | None = None
-    ) -> list[Array]:
+    def run(self, inputs: Sequence[Array], *, timeout: float | None = None) -> list[Array]:
         """Run one call.
 
         Raises:
@@ -198,12 +197,8 @@ class PythonModel:
             raise
         return asked
 
-    def _enqueue(
-        self, message: Sequence[Piece], caller: socket.socket, deadline: float
-    ) -> None:
-        rights = [
-            (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", caller.fileno()))
-        ]
+    def _enqueue(self, message: Sequence[Piece], caller: socket.socket, deadline: float) -> None:
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", caller.fileno()))]
         while True:
             try:
                 self.queue.sendmsg(message, rights, socket.MSG_DONTWAIT)
@@ -243,25 +238,19 @@ class PythonModel:
             size = total_bytes(arrays)
             if size > OUTPUT_BYTES:
                 most = f"{OUTPUT_BYTES >> 20} MiB"
-                raise MisfitError(
-                    f"gave {size} bytes of outputs, more than {most}: return less"
-                )
+                raise MisfitError(f"gave {size} bytes of outputs, more than {most}: return less")
             outputs = unpacked(
                 self._rest(asked, data[start:], size, deadline),
                 arrays,
                 self._output_types,
             )
         except FrameError as error:
-            raise ModelError(
-                f"answered with something else than arrays: {error}"
-            ) from error
+            raise ModelError(f"answered with something else than arrays: {error}") from error
         for tensor, output in zip(self.model.outputs, outputs, strict=True):
             self._check_shape(tensor, output, asked.rows)
         return outputs
 
-    def _receive(
-        self, asked: _Asked, data: bytearray, size: int, deadline: float
-    ) -> None:
+    def _receive(self, asked: _Asked, data: bytearray, size: int, deadline: float) -> None:
         """Receive until there are so many bytes; whatever else has come is taken with them."""
         while len(data) < size:
             asked.answer.settimeout(self._left(deadline))
@@ -275,9 +264,7 @@ class PythonModel:
                 raise ModelError(self._how_it_ended(asked))
             data += more
 
-    def _rest(
-        self, asked: _Asked, begun: bytearray, size: int, deadline: float
-    ) -> memoryview:
+    def _rest(self, asked: _Asked, begun: bytearray, size: int, deadline: float) -> memoryview:
         """Receive the arrays, of which some bytes have come already, into memory of their own."""
         if len(begun) >= size:
             return memoryview(begun)[:size]
@@ -313,8 +300,7 @@ class PythonModel:
         if wanted == output.shape:
             return
         if len(wanted) != output.ndim or not all(
-            want in (ANY_LENGTH, got)
-            for want, got in zip(wanted, output.shape, strict=True)
+            want in (ANY_LENGTH, got) for want, got in zip(wanted, output.shape, strict=True)
         ):
             lengths = ["any" if n == ANY_LENGTH else str(n) for n in wanted]
             of = "" if self.model.batch is Batch.SINGLE else f" for {rows} rows"

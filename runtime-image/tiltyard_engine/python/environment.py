@@ -56,15 +56,11 @@ def known_interpreter(artifact: Path, environments: Path) -> Path:
         return Path(sys.executable)
     home = environments / _key(artifact, required)
     if not (home / COMPLETE).exists():
-        raise RequirementsError(
-            "the environment of its requirements is missing: fetch it anew"
-        )
+        raise RequirementsError("the environment of its requirements is missing: fetch it anew")
     return home / "bin" / "python"
 
 
-def interpreter(
-    artifact: Path, environments: Path, installs: Installs, seconds: float
-) -> Path:
+def interpreter(artifact: Path, environments: Path, installs: Installs, seconds: float) -> Path:
     """The interpreter to run an artifact with; builds its environment where there is none yet.
 
     Args:
@@ -86,17 +82,13 @@ def interpreter(
         line = unlocked(required)
         if line:
             remedy = "run `tiltyard lock` on the artifact, or put wheels into it"
-            raise NotLockedError(
-                f"{REQUIREMENTS} does not pin {line!r} by hashes: {remedy}"
-            )
+            raise NotLockedError(f"{REQUIREMENTS} does not pin {line!r} by hashes: {remedy}")
     home = environments / _key(artifact, required)
     environments.mkdir(parents=True, exist_ok=True)
     with _locked(home.with_suffix(".lock")):
         if not (home / COMPLETE).exists():
             shutil.rmtree(home, ignore_errors=True)  # of one that was interrupted
-            _build(
-                home, _options(artifact, locked=installs is Installs.LOCKED), seconds
-            )
+            _build(home, _options(artifact, locked=installs is Installs.LOCKED), seconds)
             (home / COMPLETE).touch()
     return home / "bin" / "python"
 
@@ -165,13 +157,11 @@ def _build(home: Path, options: list[str], seconds: float) -> None:
     )
     for step in steps:
         try:
-            done = subprocess.run(
+            done = subprocess.run(  # noqa: S603 - pip, on files that were unpacked safely
                 step, check=False, capture_output=True, text=True, timeout=seconds
             )
         except subprocess.TimeoutExpired as error:
-            raise RequirementsError(
-                f"installing took longer than {seconds:g} s"
-            ) from error
+            raise RequirementsError(f"installing took longer than {seconds:g} s") from error
         if done.returncode:
             raise RequirementsError(_complaint(done.stderr or done.stdout))
 
@@ -180,9 +170,7 @@ def _complaint(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     if any("No module named 'numpy'" in line for line in lines):
         return "its requirements lack numpy, which carries the arrays: add it"
-    errors = [
-        line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR:")
-    ]
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR:")]
     return f"its requirements cannot be installed: {(errors or lines or ['no word of why'])[0]}"
 
 

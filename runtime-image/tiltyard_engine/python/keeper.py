@@ -91,9 +91,7 @@ def run_keeper(models: Sequence[PythonModel], scratch: Path) -> None:
 def keeping(models: Sequence[PythonModel], scratch: Path) -> Iterator[None]:
     """Keep workers, by a child process, for the length of a block."""
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", DeprecationWarning
-        )  # idle threads hold no lock of ours
+        warnings.simplefilter("ignore", DeprecationWarning)  # idle threads hold no lock of ours
         pid = os.fork()
     if not pid:
         code = 1
@@ -291,9 +289,7 @@ def _refuse_waiting(queue: socket.socket) -> None:
     """Let go of calls that nobody will take: their callers see the socket closed."""
     while True:
         try:
-            message, ancillary, _, _ = queue.recvmsg(
-                MESSAGE, ONE_DESCRIPTOR, socket.MSG_DONTWAIT
-            )
+            message, ancillary, _, _ = queue.recvmsg(MESSAGE, ONE_DESCRIPTOR, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return
         if not message:  # the engine is gone

@@ -49,6 +49,7 @@ class Worker:
             for descriptor in (cell, output, report):
                 os.close(descriptor)
         self.pid = self._process.pid
+        os.setpriority(os.PRIO_PROCESS, self.pid, model.nice)
         self.exit = os.pidfd_open(self.pid)
         """Becomes readable when it has ended."""
 
@@ -70,7 +71,7 @@ class Worker:
             str(self.model.artifact.interpreter),
             *("-I", "-B", "-X", "faulthandler"),
         ]
-        return subprocess.Popen(
+        return subprocess.Popen(  # noqa: S603 - our own program
             [*command, str(Path(worker.__file__).parent), json.dumps(asdict(task))],
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -133,11 +134,7 @@ def groups() -> dict[int, Group]:
 def end_strays(known: set[int]) -> None:
     """End children that we never started: they left a worker's group, and lost their parent."""
     for _ in range(10):  # each may have had children, which are ours now
-        strays = [
-            pid
-            for pid, parent in _parents()
-            if parent == os.getpid() and pid not in known
-        ]
+        strays = [pid for pid, parent in _parents() if parent == os.getpid() and pid not in known]
         for pid in strays:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -154,7 +151,7 @@ def _parents() -> list[tuple[int, int]]:
 def _processes() -> list[list[str]]:
     """Fields of each /proc/PID/stat behind the command, and the pid as the last."""
     found = []
-    for name in os.listdir("/proc"):
+    for name in os.listdir("/proc"):  # noqa: PTH208 - names are all we want, quickly
         if name.isdigit():
             with contextlib.suppress(OSError):
                 text = Path("/proc", name, "stat").read_text()
@@ -166,6 +163,4 @@ def _environment(folder: Path, threads: int) -> dict[str, str]:
     passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     libraries = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB")
     own = dict.fromkeys(("HOME", "TMPDIR", "XDG_CACHE_HOME"), str(folder))
-    return (
-        passed | own | {f"{library}_NUM_THREADS": str(threads) for library in libraries}
-    )
+    return passed | own | {f"{library}_NUM_THREADS": str(threads) for library in libraries}

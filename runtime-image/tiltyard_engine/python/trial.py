@@ -9,7 +9,6 @@ from tiltyard_api.resolved import ResolvedModel
 from tiltyard_api.v1alpha1.conditions import ConditionReason
 from tiltyard_api.v1alpha1.models import Batch, ModelEntry
 from tiltyard_core.signature import declared, plan_model
-
 from tiltyard_engine.model import ModelError, made_up
 from tiltyard_engine.python.calls import Artifact, MisfitError, PythonModel, RaisedError
 from tiltyard_engine.python.environment import (

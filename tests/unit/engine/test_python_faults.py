@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from python_models import (
     DOUBLE,
     PATIENCE,
@@ -40,6 +41,10 @@ import ctypes, mmap, os, signal, subprocess, sys, threading, time
 import numpy as np
 
 HELD = []
+
+class Mute(Exception):
+    def __str__(self):
+        return 1 / 0
 
 def loop():
     while True:
@@ -68,7 +73,7 @@ def many_processes():
     time.sleep(1000)
 
 def leave_group():
-    child = "import os, time; os.setsid(); print(os.getpid()); os.fork() and os._exit(0); time.sleep(1000)"
+    child = "import os, time; os.setsid(); os.fork() and os._exit(0); time.sleep(1000)"
     subprocess.Popen([sys.executable, "-c", child])
     time.sleep(0.3)
     os._exit(1)
@@ -90,7 +95,7 @@ WHAT = {
     "fine": lambda: None,
     "raise": lambda: exception(ValueError("the number is odd\\nand more")),
     "raise 10 MB": lambda: exception(ValueError("x" * 10_000_000)),
-    "raise what cannot be said": lambda: exception(type("Mute", (Exception,), {"__str__": lambda self: 1 / 0})()),
+    "raise what cannot be said": lambda: exception(Mute()),
     "raise KeyboardInterrupt": lambda: exception(KeyboardInterrupt()),
     "sys.exit": lambda: sys.exit(3),
     "os._exit": lambda: os._exit(3),
@@ -166,15 +171,12 @@ def memory() -> int:
 def descendants() -> set[int]:
     """Processes below this one."""
     parents = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            try:
-                fields = (
-                    Path("/proc", name, "stat").read_text().rpartition(")")[2].split()
-                )
-            except OSError:
-                continue
-            parents[int(name)] = int(fields[1])
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents[int(folder.name)] = int(fields[1])
     found, new = set[int](), {os.getpid()}
     while new := {pid for pid, parent in parents.items() if parent in new} - found:
         found |= new
@@ -196,9 +198,7 @@ def test_a_failure_is_told_in_time_and_the_next_call_is_served(
 
 
 @pytest.mark.parametrize("what", TAKES_TOO_LONG)
-def test_a_call_past_its_timeout_ends_its_worker(
-    trouble: PythonModel, what: str
-) -> None:
+def test_a_call_past_its_timeout_ends_its_worker(trouble: PythonModel, what: str) -> None:
     start = time.monotonic()
     with pytest.raises(ModelTimeoutError, match="took longer than 2 s"):
         trouble.run(text(what))
@@ -233,9 +233,7 @@ def test_who_left_the_group_ends_too(trouble: PythonModel) -> None:
 
 
 def test_others_are_served_meanwhile(tmp_path: Path) -> None:
-    first = made(
-        written(tmp_path / "trouble", TROUBLE), **FIELDS, name="first", workers=2
-    )
+    first = made(written(tmp_path / "trouble", TROUBLE), **FIELDS, name="first", workers=2)
     other = made(written(tmp_path / "other", DOUBLE), name="other")
     with kept(first, other), ThreadPoolExecutor(1) as pool:
         for model in (first, other):
@@ -283,9 +281,7 @@ def test_a_model_that_cannot_be_loaded_says_why(tmp_path: Path, source: str) -> 
     with kept(model):
         fault = model.wait_loaded(PATIENCE)
     assert fault is not None
-    assert fault.startswith(
-        f"could not start: model.py cannot be loaded: {CANNOT_LOAD[source]}"
-    )
+    assert fault.startswith(f"could not start: model.py cannot be loaded: {CANNOT_LOAD[source]}")
     assert len(fault) <= 600
 
 
@@ -323,10 +319,7 @@ def test_an_artifact_that_is_no_model_says_why(
 
 
 def test_workers_that_keep_dying_are_down_and_come_back(tmp_path: Path) -> None:
-    source = (
-        TROUBLE
-        + "\nif os.path.exists(os.path.dirname(__file__) + '/broken'): os._exit(9)\n"
-    )
+    source = TROUBLE + "\nif os.path.exists(os.path.dirname(__file__) + '/broken'): os._exit(9)\n"
     with running(tmp_path, source, **FIELDS) as model:
         (tmp_path / "model" / "broken").touch()
         with pytest.raises(ModelError):
@@ -380,9 +373,7 @@ def test_nothing_survives_an_engine_that_is_killed(tmp_path: Path) -> None:
     folder = written(tmp_path / "model", source)
     support = str(Path(__file__).parents[2] / "support")
     program = textwrap.dedent(ENGINE.format(support=support, folder=str(folder)))
-    engine = subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
-    )
+    engine = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert engine.stdout
     assert engine.stdout.readline() == "up\n"
     below = descendants()
@@ -415,9 +406,7 @@ def test_a_flood_of_lines_is_counted_and_not_logged(
         model.run(text("print 100 MB"))
     logged = capfd.readouterr().err
     assert len(logged) < 1 << 20
-    lines = [
-        json.loads(line)["line"] for line in logged.splitlines() if "printed" in line
-    ]
+    lines = [json.loads(line)["line"] for line in logged.splitlines() if "printed" in line]
     dropped = [int(line.split()[0][1:]) for line in lines if "were not logged" in line]
     whole = [line for line in lines if line == "x" * 999]
     assert sum(dropped) + len(whole) == pytest.approx(100_000, rel=0.01)

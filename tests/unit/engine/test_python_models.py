@@ -4,15 +4,15 @@ import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+
 from python_models import DOUBLE, PATIENCE, ask, kept, made, running, written
 from tiltyard_engine.columns import DTYPES, Array
-from tiltyard_engine.execute import Job, Ran, execute
+from tiltyard_engine.execute import Job, Outcome, Ran, execute
 from tiltyard_engine.model import ModelError
-from tiltyard_engine.python.calls import INLINE_BYTES, OUTPUT_BYTES
+from tiltyard_engine.python.calls import INLINE_BYTES, OUTPUT_BYTES, PythonModel
 
 ECHO = """
 def process_data(input_data):
@@ -40,15 +40,11 @@ def test_every_type_crosses_both_ways(tmp_path: Path, kind: str) -> None:
     assert output.tolist() == values.tolist()
 
 
-@pytest.mark.parametrize(
-    "numbers", [0, 1, INLINE_BYTES // 4, INLINE_BYTES // 4 + 1, 1_000_003]
-)
+@pytest.mark.parametrize("numbers", [0, 1, INLINE_BYTES // 4, INLINE_BYTES // 4 + 1, 1_000_003])
 def test_arrays_of_any_size_cross_unchanged(tmp_path: Path, numbers: int) -> None:
     shape = {"type": "float32", "shape": [-1]}
     fields = {"inputs": [{"name": "x", **shape}], "outputs": [{"name": "y", **shape}]}
-    values = (
-        np.random.default_rng(numbers).standard_normal((1, numbers)).astype(np.float32)
-    )
+    values = np.random.default_rng(numbers).standard_normal((1, numbers)).astype(np.float32)
     with running(tmp_path, ECHO, **fields) as model:
         (output,) = model.run([values])
     assert output.tobytes() == values.tobytes()
@@ -59,7 +55,8 @@ def test_several_tensors_keep_their_names_and_order(tmp_path: Path) -> None:
     source = """
         def process_data(input_data):
             assert list(input_data) == ["a", "own"]
-            return {"more": 1, "sum": input_data["a"] + input_data["own"], "text": input_data["own"].astype(str)}
+            texts = input_data["own"].astype(str)
+            return {"more": 1, "sum": input_data["a"] + input_data["own"], "text": texts}
     """
     fields = {
         "inputs": [
@@ -97,9 +94,7 @@ def test_load_runs_once_in_the_worker_with_the_models_folder(tmp_path: Path) -> 
         def process_data(input_data):
             return {"y": scale(input_data["x"], sum(LOADED))}
     """
-    folder = written(
-        tmp_path / "model", source, helper="def scale(x, by):\n    return x * by\n"
-    )
+    folder = written(tmp_path / "model", source, helper="def scale(x, by):\n    return x * by\n")
     (folder / "weights.txt").write_text("7")
     model = made(folder)
     with kept(model):
@@ -161,15 +156,11 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("returned", "words"), WRONG, ids=[words for _, words in WRONG]
-)
+@pytest.mark.parametrize(("returned", "words"), WRONG, ids=[words for _, words in WRONG])
 def test_what_is_returned_must_be_what_outputs_says(
     tmp_path: Path, returned: str, words: str
 ) -> None:
-    source = (
-        f"import numpy as np\ndef process_data(input_data):\n    return {returned}\n"
-    )
+    source = f"import numpy as np\ndef process_data(input_data):\n    return {returned}\n"
     with running(tmp_path, source) as model:
         with pytest.raises(ModelError) as caught:
             ask(model, 1)
@@ -215,10 +206,8 @@ def process_data(input_data):
 """
 
 
-def run_rows(model: Any, rows: Sequence[float]) -> Any:
-    (outcome,) = execute(
-        model, [Job({"x": np.array(rows, np.float32)}, len(rows))], 5.0
-    )
+def run_rows(model: PythonModel, rows: Sequence[float]) -> Outcome:
+    (outcome,) = execute(model, [Job({"x": np.array(rows, np.float32)}, len(rows))], 5.0)
     return outcome
 
 
@@ -279,9 +268,7 @@ def test_output_goes_to_the_log_in_bounded_lines(
     with running(tmp_path, source) as model:
         ask(model, 1)
     lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
-    said = {
-        line["line"] for line in lines if line["message"] == "a Python model printed"
-    }
+    said = {line["line"] for line in lines if line["message"] == "a Python model printed"}
     assert {"a line", "x" * 2000, "and another"} <= said
 
 

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,16 @@ import onnxruntime
 import pytest
 import yaml
 
+from python_models import PATIENCE, kept, made
+from tiltyard_api.manifest import read_pipeline
+from tiltyard_api.v1alpha1.models import ModelEntry
+
 EXAMPLES = Path(__file__).parents[3] / "examples"
 RECORD = json.loads((EXAMPLES / "build.json").read_text())
 NAMES = sorted(RECORD["examples"])
 FILES = [(name, file) for name in NAMES for file in RECORD["examples"][name]["files"]]
-MODELS = [(name, file) for name, file in FILES if file.endswith(".onnx")]
+MODELS = [(name, file) for name, file in FILES if file.startswith("models/")]
+GRAPHS = [(name, file) for name, file in MODELS if file.endswith(".onnx")]
 LARGEST = 300_000
 
 Array = np.ndarray[Any, Any]
@@ -94,10 +100,10 @@ def test_manifests_pin_every_model(name: str) -> None:
     sources = [entry["source"] for entry in entries(name).values()]
     pinned = {source["uri"].removeprefix("file:"): source["sha256"] for source in sources}
     files = RECORD["examples"][name]["files"]
-    assert pinned == {f: files[f]["sha256"] for f in files if f.endswith(".onnx")}
+    assert pinned == {f: files[f]["sha256"] for f in files if f.startswith("models/")}
 
 
-@pytest.mark.parametrize(("name", "file"), MODELS)
+@pytest.mark.parametrize(("name", "file"), GRAPHS)
 def test_graphs_have_the_declared_signature_and_free_rows(name: str, file: str) -> None:
     model = Path(file).stem
     loaded = session(name, model)
@@ -112,7 +118,7 @@ def test_graphs_have_the_declared_signature_and_free_rows(name: str, file: str) 
             assert len(declared.get("columns", [])) in (0, *declared["shape"])
 
 
-@pytest.mark.parametrize(("name", "file"), MODELS)
+@pytest.mark.parametrize(("name", "file"), GRAPHS)
 def test_graphs_tell_nothing_but_the_model(name: str, file: str) -> None:
     model = onnx.load(EXAMPLES / name / file)
     assert model.graph.name == Path(file).stem
@@ -186,6 +192,40 @@ def test_digits_are_read_as_well_as_recorded() -> None:
     assert recorded["right"] > 0.95 * recorded["images"]
 
 
+@pytest.mark.parametrize("model", ["forecast-smoothing", "forecast-regression"])
+def test_forecasts_err_as_little_as_recorded(model: str, tmp_path: Path) -> None:
+    rows, weeks = held_out("forecast")
+    entry = ModelEntry.model_validate(entries("forecast")[model])
+    archive = EXAMPLES / "forecast" / entry.source.uri.removeprefix("file:")
+    with zipfile.ZipFile(archive) as packed:
+        packed.extractall(tmp_path / "model")
+    python = made(tmp_path / "model", **entry.model_dump(by_alias=True, exclude_none=True))
+    with kept(python):
+        assert python.wait_loaded(PATIENCE) is None
+        counts = np.array([row["count"] for row in rows], np.int32)
+        forecast, average = python.run([counts])
+    error = np.abs(forecast.astype(int) - weeks).mean()
+    recorded = quality("forecast")
+    assert error == pytest.approx(recorded[model]["mean absolute error"], rel=1e-3)
+    assert error < recorded["as last week"]["mean absolute error"]
+    assert average == pytest.approx(forecast.mean(axis=1))
+
+
+@pytest.mark.parametrize("manifest", ["pipeline", "single", "shadow"])
+def test_manifests_of_the_forecast_differ_in_their_steps_only(manifest: str) -> None:
+    document = yaml.safe_load((EXAMPLES / "forecast" / f"{manifest}.yaml").read_text())
+    assert {one["name"]: one for one in document["spec"]["models"]} == entries("forecast")
+    assert read_pipeline(document).spec.steps
+
+
+def test_forecasts_are_zips_of_their_sources() -> None:
+    for source in (EXAMPLES / "forecast" / "sources").glob("*.py"):
+        archive = EXAMPLES / "forecast" / "models" / f"{source.stem}.zip"
+        with zipfile.ZipFile(archive) as packed:
+            assert packed.namelist() == ["model.py", "fitted.json"]
+            assert packed.read("model.py").decode() == source.read_text()
+
+
 @pytest.mark.full
 @pytest.mark.timeout(1800)
 def test_a_fresh_environment_makes_the_same_bytes(tmp_path: Path) -> None:
@@ -195,7 +235,8 @@ def test_a_fresh_environment_makes_the_same_bytes(tmp_path: Path) -> None:
     pip = f"{python} -m pip --disable-pip-version-check install --quiet --require-hashes -r {lock}"
     subprocess.run(shlex.split(pip), check=True)
     again = tmp_path / "examples"
-    shutil.copytree(EXAMPLES, again, ignore=shutil.ignore_patterns("*.onnx", "*.json"))
+    products = shutil.ignore_patterns("*.onnx", "*.zip", "*.json")
+    shutil.copytree(EXAMPLES, again, ignore=products)
     subprocess.run([python, again / "build.py"], check=True, env=_plain_environment())
     for name, file in FILES:
         assert (again / name / file).read_bytes() == (EXAMPLES / name / file).read_bytes(), file

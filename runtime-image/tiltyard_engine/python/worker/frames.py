@@ -30,9 +30,7 @@ class FrameError(Exception):
     """What came is not what was agreed."""
 
 
-def packed(
-    arrays: Sequence[Array], types: Sequence[str]
-) -> tuple[bytes, list[Piece], int]:
+def packed(arrays: Sequence[Array], types: Sequence[str]) -> tuple[bytes, list[Piece], int]:
     """Lengths of arrays, their bytes in pieces, and how many bytes those are."""
     lengths: list[int] = []
     pieces: list[Piece] = []

@@ -25,19 +25,15 @@ def arrays_of(result: object, outputs: Sequence[tuple[str, str]]) -> list[Array]
     """
     if not isinstance(result, dict):
         kind = type(result).__name__
-        raise WrongOutputError(
-            f"process_data returned {kind}, not a dict of arrays by name"
-        )
+        raise WrongOutputError(f"process_data returned {kind}, not a dict of arrays by name")
     missing = [name for name, _ in outputs if name not in result]
     if missing:
         there = ", ".join(str(name)[:64] for name in list(result)[:16]) or "nothing"
-        raise WrongOutputError(
-            f"process_data returned no {missing[0]!r} (there: {there})"
-        )
+        raise WrongOutputError(f"process_data returned no {missing[0]!r} (there: {there})")
     return [_converted(name, result[name], kind) for name, kind in outputs]
 
 
-def _converted(name: str, value: Any, kind: str) -> Array:
+def _converted(name: str, value: Any, kind: str) -> Array:  # noqa: ANN401 - the function's own
     """Convert where nothing is lost but precision: floats round, integers must fit."""
     try:
         array = np.asarray(value)

@@ -67,16 +67,14 @@ class Task:
     """Name and type of each."""
 
 
-class LoadFault(Exception):
+class LoadFault(Exception):  # noqa: N818 - the field's word
     """A model that cannot be loaded, in words for whoever wrote it."""
 
 
 def main(text: str) -> None:
     """Run until the engine is gone."""
     task = Task(**json.loads(text))
-    sys.stdout = io.TextIOWrapper(
-        sys.stdout.buffer, errors="replace", line_buffering=True
-    )
+    sys.stdout = io.TextIOWrapper(sys.stdout.buffer, errors="replace", line_buffering=True)
     confine(task.keeper, task.memory)
     try:
         function = _load(Path(task.path))
@@ -111,9 +109,7 @@ def _serve_all(task: Task, function: Function) -> None:
 
 
 def _load(path: Path) -> Function:
-    sys.path += [
-        str(Path(__file__).with_name("stubs"))
-    ]  # last: what is installed goes first
+    sys.path += [str(Path(__file__).with_name("stubs"))]  # last: what is installed goes first
     file = _module_file(path)
     if path.is_dir():
         sys.path.insert(0, str(path))
@@ -131,9 +127,7 @@ def _load(path: Path) -> Function:
         _log(error)
         raise LoadFault(f"{loader.name}.py cannot be loaded: {_words(error)}") from None
     if not callable(function):
-        raise LoadFault(
-            f"{loader.name}.py has no function process_data(input_data): add it"
-        )
+        raise LoadFault(f"{loader.name}.py has no function process_data(input_data): add it")
     checked: Function = function
     return checked
 
@@ -148,9 +142,7 @@ def _module_file(path: Path) -> Path:
     if len(modules) == 1:
         return modules[0]
     there = ", ".join(file.name for file in modules[:10]) or "none"
-    raise LoadFault(
-        f"no model.py at the top of the archive (modules there: {there}): add it"
-    )
+    raise LoadFault(f"no model.py at the top of the archive (modules there: {there}): add it")
 
 
 def _report(pipe: int, what: Mapping[str, str]) -> None:
@@ -158,9 +150,7 @@ def _report(pipe: int, what: Mapping[str, str]) -> None:
     os.close(pipe)
 
 
-def _serve(
-    caller: socket.socket, message: bytes, task: Task, function: Function
-) -> None:
+def _serve(caller: socket.socket, message: bytes, task: Task, function: Function) -> None:
     """Answer one call. A caller who left is no trouble."""
     try:
         inputs = _inputs(caller, message, task)
@@ -194,9 +184,7 @@ def _inputs(caller: socket.socket, message: bytes, task: Task) -> dict[str, Arra
     return {name: array for (name, _), array in zip(task.inputs, arrays, strict=True)}
 
 
-def _answer(
-    inputs: dict[str, Array], task: Task, function: Function
-) -> tuple[list[Piece], int]:
+def _answer(inputs: dict[str, Array], task: Task, function: Function) -> tuple[list[Piece], int]:
     """Run the function. Whatever it raises becomes words; what would end us still does."""
     try:
         result = function(inputs)
