@@ -16,6 +16,7 @@ import uvloop
 from tiltyard_engine.app import App
 from tiltyard_engine.counters import Block
 from tiltyard_engine.faces import open_faces
+from tiltyard_engine.garbage import keep_freed_memory
 from tiltyard_engine.grpcport import GrpcPort
 from tiltyard_engine.grpcport import make as make_grpc
 from tiltyard_engine.http.server import Server
@@ -39,6 +40,7 @@ def run_worker(
 ) -> None:
     """Serve until SIGTERM, then finish what was accepted."""
     _allow_many_connections(settings.limits.max_connections)
+    keep_freed_memory()
     for one in loaded:
         for session in one.sessions.values():
             session.after_fork()

@@ -1,6 +1,7 @@
 """The Open Inference Protocol over REST: what goes in, what comes out, what is refused."""
 
 import json
+import math
 import tracemalloc
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from tiltyard_api.reasons import STATUS_OF, Reason
 from tiltyard_engine.codecs import numbers
 from tiltyard_engine.codecs.oip import DATATYPES
 from tiltyard_engine.columns import DTYPES
+from tiltyard_engine.sizes import Sizes
 
 INFER = "/v2/models/tested/infer"
 HEADER = "Inference-Header-Content-Length"
@@ -259,6 +261,34 @@ def test_a_large_body_takes_no_multiple_of_its_size(one: Plane, element: str) ->
     tracemalloc.stop()
     assert (answer.status, answer.json["reason"]) == (400, "ShapeMismatch")
     assert peak < 8 * len(body)
+
+
+BULK = (1024, 1 << 14)
+"""Rows of 64 KiB, 64 MiB in all."""
+
+
+@pytest.mark.parametrize(("skew", "copies"), [(0, 1), (1, 2)], ids=["aligned", "not aligned"])
+def test_a_large_binary_tensor_is_copied_once_each_way_at_most(
+    tmp_path: Path, skew: int, copies: int
+) -> None:
+    """The answer's bytes are one copy; the request's are used in place, if models can read them."""
+    values = np.arange(math.prod(BULK), dtype=np.float32).reshape(BULK)
+    sent = sized(values.nbytes, shape=list(BULK))
+    head = json.dumps({"inputs": [sent], "parameters": {"binary_data_output": True}}).encode()
+    head += b" " * (-len(head) % 16 + skew)
+    body = head + values.tobytes()
+    sizes = Sizes(bytes=len(body))
+    with opened(tmp_path, {"m": graphs.scaled(2, BULK[1])}, sizes=sizes) as plane:
+        tracemalloc.start()
+        answer = plane.send(INFER, body, {HEADER: str(len(head))})
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert answer.status == 200
+    at = int(answer.headers["Inference-Header-Content-Length"])
+    assert np.array_equal(
+        np.frombuffer(answer.body, np.float32, offset=at).reshape(BULK), values * 2
+    )
+    assert peak < (copies + 0.1) * values.nbytes
 
 
 @pytest.mark.parametrize(
