@@ -2,30 +2,50 @@
 
 import copy
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from yaml import safe_load
 
-from makers import PRICES, Document, make_pipeline
+from makers import SHARED, Document, make_document, make_pipeline
 from tiltyard_api.base import canonical
 from tiltyard_api.faults import Fault, InvalidManifest
-from tiltyard_api.manifest import read_pipeline
+from tiltyard_api.manifest import read_model, read_pipeline
 from tiltyard_api.plan import Plan
 from tiltyard_api.resolved import GraphTensor, ResolvedModel
 from tiltyard_api.tensors import TensorType
+from tiltyard_api.v1alpha1.model import Model
 from tiltyard_api.v1alpha1.pipeline import Pipeline
 from tiltyard_core.compile import compile_plan, compile_routing
 
-VALID: Document = safe_load(PRICES)
+POD = """
+labels: {team: shop}
+nodeSelector: {disk: fast}
+tolerations: [{key: dedicated, operator: Exists}]
+affinity:
+  podAntiAffinity:
+    requiredDuringSchedulingIgnoredDuringExecution:
+      - {topologyKey: zone, labelSelector: {matchLabels: {team: shop}}}
+env: [{name: A, value: b}, {name: C, valueFrom: {secretKeyRef: {name: d, key: e}}}]
+volumes: [{name: v, projected: {sources: [{secret: {name: d}}]}}]
+volumeMounts: [{name: v, mountPath: /mnt/v}]
+"""
+SCALED = {"autoscaling": {"min": 1, "max": 3}, "pod": safe_load(POD)}
+
+VALID = make_document(
+    {"spec.deployment": SCALED, "spec.models[1]": safe_load("{name: b, modelRef: {name: shared}}")}
+)
+MODEL = make_document(of=SHARED)
 
 WORDS = """
     apiVersion kind metadata name namespace spec models steps source uri framework inputs outputs
     columns shape from type batch threads timeout split shadow variants weight model hashKey field
     header missing salt champion challengers sample budget compare output tolerance deployment
     replicas cpus memory suspend canary status request a b c onnx 1s 1Gi request.x price.y
+    autoscaling min max pod labels env value valueFrom volumes volumeMounts mountPath modelRef
+    python workers tolerations affinity emptyDir secret /tmp tiltyard-v TILTYARD_X app.kubernetes.io/name
 """
 words = st.sampled_from(WORDS.split())
 scalars = st.one_of(
@@ -61,9 +81,9 @@ def places(value: Document | list[Any]) -> Iterator[Place]:
 
 
 @st.composite
-def damaged(draw: st.DrawFn) -> Document:
-    """Give the valid manifest with a few of its values replaced, removed or added to."""
-    document = copy.deepcopy(VALID)
+def damaged(draw: st.DrawFn, valid: Document) -> Document:
+    """Give a valid manifest with a few of its values replaced, removed or added to."""
+    document = copy.deepcopy(valid)
     for _ in range(draw(st.integers(0, 4))):
         container, key = draw(st.sampled_from(list(places(document))))
         match draw(st.sampled_from(["replace", "remove", "add"])):
@@ -78,10 +98,12 @@ def damaged(draw: st.DrawFn) -> Document:
     return document
 
 
-def read(document: object) -> Pipeline | Sequence[Fault]:
+def read(
+    document: object, reader: Callable[[object], Pipeline | Model] = read_pipeline
+) -> Pipeline | Model | Sequence[Fault]:
     """Read a document, or give its faults; anything else that is raised fails the test."""
     try:
-        return read_pipeline(document)
+        return reader(document)
     except InvalidManifest as refused:
         return refused.faults
 
@@ -89,17 +111,29 @@ def read(document: object) -> Pipeline | Sequence[Fault]:
 @given(values)
 def test_reading_anything_ends_in_faults(document: object) -> None:
     faults = read(document)
-    assert not isinstance(faults, Pipeline)
+    assert isinstance(faults, Sequence)
     assert faults
     assert all(fault.path and fault.message for fault in faults)
 
 
-@given(damaged())
+@given(damaged(MODEL))
+def test_reading_a_damaged_model_ends_in_a_model_or_in_faults(document: Document) -> None:
+    result = read(document, read_model)
+    if isinstance(result, Model):
+        assert read_model(json.loads(canonical(result))) == result
+    else:
+        assert isinstance(result, Sequence)
+        assert result
+        assert all(fault.path and fault.message for fault in result)
+
+
+@given(damaged(VALID))
 def test_reading_a_damaged_manifest_ends_in_a_pipeline_or_in_faults(document: Document) -> None:
     result = read(document)
     if isinstance(result, Pipeline):
         assert read_pipeline(json.loads(canonical(result))) == result
     else:
+        assert isinstance(result, Sequence)
         assert result
         assert all(fault.path and fault.message for fault in result)
 
