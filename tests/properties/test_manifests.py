@@ -45,7 +45,8 @@ WORDS = """
     header missing salt champion challengers sample budget compare output tolerance deployment
     replicas cpus memory suspend canary status request a b c onnx 1s 1Gi request.x price.y
     autoscaling min max pod labels env value valueFrom volumes volumeMounts mountPath modelRef
-    python workers tolerations affinity emptyDir secret /tmp tiltyard-v TILTYARD_X app.kubernetes.io/name
+    python workers tolerations affinity emptyDir secret /tmp tiltyard-v TILTYARD_X
+    app.kubernetes.io/name
 """
 words = st.sampled_from(WORDS.split())
 scalars = st.one_of(
