@@ -13,7 +13,7 @@ from tiltyard_api.v1alpha1.models import ModelEntry
 from tiltyard_core.signature import plan_model, signature_faults
 from tiltyard_operator.cluster import Cluster
 from tiltyard_operator.conditions import Judged, stamped
-from tiltyard_operator.decide import VALID, faults
+from tiltyard_operator.decide import faults
 from tiltyard_operator.desired.history import Fact
 from tiltyard_operator.desired.metadata import Owner
 from tiltyard_operator.desired.resolving import Place, resolve_key
@@ -37,7 +37,6 @@ NAMED = 100
 class Judgement:
     """What is known of a Model."""
 
-    accepted: Verdict
     finding: Finding
     refused: Verdict | None = None
     """Why nothing can be tried."""
@@ -88,7 +87,7 @@ class ModelReconciler:
             entry = ModelEntry(name="model", **dict(read_model(model).spec))
         except InvalidManifest as error:
             fault = Verdict(ConditionReason.INVALID, faults(error))
-            return Judgement(fault, Finding(verdict=fault, final=True))
+            return Judgement(Finding(verdict=fault, final=True))
         key = resolve_key(entry)
         fact = Known.of((), {head["name"]: model}).facts.get(key)
         if fact:
@@ -100,7 +99,7 @@ class ModelReconciler:
             return _fitting(head["name"], entry, finding.fact)
         place = Place(self._settings.resolve_cpus, self._settings.resolve_memory, {})
         refused = start_trials(Writer(self._cluster, owner), [finding], place, self._settings)
-        return Judgement(VALID, finding, refused, entry)
+        return Judgement(finding, refused, entry)
 
     def _users(self, key: Key) -> list[str]:
         """Pipelines that refer to it."""
@@ -133,9 +132,7 @@ def report(
 
 
 def conditions(judgement: Judgement) -> Iterator[Judged]:
-    """Judge: is the spec valid, what is the matter, is it ready."""
-    valid = judgement.accepted.reason is ConditionReason.VALID
-    yield Judged(ConditionType.ACCEPTED, "True" if valid else "False", judgement.accepted)
+    """Judge: what is the matter, is it ready."""
     why = judgement.refused or judgement.finding.verdict
     if why is None:
         said = Verdict(ConditionReason.RESOLVED, "it was found and tried")
@@ -160,6 +157,6 @@ def _fitting(name: str, entry: ModelEntry, fact: Fact) -> Judgement:
     """Take a fact where the artifact is what the Model says of it."""
     said = list(signature_faults(entry.model_copy(update={"name": name}), fact.resolved, "spec"))
     if not said:
-        return Judgement(VALID, Finding(fact), entry=entry)
+        return Judgement(Finding(fact), entry=entry)
     fault = Verdict(ConditionReason.SIGNATURE_MISMATCH, faults(InvalidManifest(said)))
-    return Judgement(VALID, Finding(fact, verdict=fault, final=True), entry=entry)
+    return Judgement(Finding(fact, verdict=fault, final=True), entry=entry)

@@ -10,6 +10,8 @@ from dataclasses import replace
 
 from tiltyard_api.names import HASH_CHARACTERS
 from tiltyard_api.v1alpha1.conditions import ConditionReason, EventReason
+from tiltyard_api.v1alpha1.status import PipelineStatus
+from tiltyard_operator.census import Census
 from tiltyard_operator.cluster import Cluster
 from tiltyard_operator.decide import Decision, Spec, Target, accept, cause_of, decide
 from tiltyard_operator.desired import Wanted, build, superfluous
@@ -58,6 +60,7 @@ class PipelineReconciler:
     ) -> None:
         self._cluster = cluster
         self._reader = Reader(cluster, prober)
+        self._census = Census()
         self._slots = Slots(cluster, settings.namespaces)
         self._settings = settings
         self._clock = clock
@@ -66,6 +69,7 @@ class PipelineReconciler:
         """Reconcile one Pipeline; seconds until the next look where nothing changes."""
         pipeline = self._cluster.get(PIPELINE, key.namespace, key.name)
         if pipeline is None or "deletionTimestamp" in pipeline["metadata"]:
+            self._census.note(key, None)
             return None  # Kubernetes deletes what it owned
         seen = self._reader.everything(pipeline)
         spec = accept(seen)
@@ -74,7 +78,10 @@ class PipelineReconciler:
         writer = Writer(self._cluster, seen.owner)
         untried = self._try_models(writer, spec, decision)
         made = self._make(writer, seen, decision) if decision.target else Made(seen.workload)
-        return self._report(seen, decision, replace(made, refused=made.refused or untried))
+        made = replace(made, refused=made.refused or untried)
+        status, again_in = self._report(seen, decision, made)
+        self._census.note(key, status.phase)
+        return again_in
 
     def _try_models(self, writer: Writer, spec: Spec, decision: Decision) -> Verdict | None:
         """Start the trials that are due, with what the Pipeline's own pods may use."""
@@ -153,7 +160,9 @@ class PipelineReconciler:
                 writer.remove(old)
         prune_versions(self._cluster, seen)
 
-    def _report(self, seen: Observed, decision: Decision, made: Made) -> float | None:
+    def _report(
+        self, seen: Observed, decision: Decision, made: Made
+    ) -> tuple[PipelineStatus, float | None]:
         """Write the status if it says anything new, then tell what changed."""
         now = self._clock()
         status = report(seen, decision, made, now)
@@ -166,7 +175,7 @@ class PipelineReconciler:
         if made.repaired:
             told = Event(EventReason.DRIFT_REPAIRED, f"put back: {', '.join(made.repaired)}")
             self._cluster.event(seen.document, told.type, told.reason, told.message)
-        return next_look(seen, decision, made, now)
+        return status, next_look(seen, decision, made, now)
 
 
 def _made_before(seen: Observed, target: Target) -> bool:
