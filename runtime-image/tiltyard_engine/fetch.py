@@ -9,6 +9,7 @@ A program of its own, so that a bad artifact hurts neither who asked nor an engi
 
 import argparse
 import ipaddress
+import signal
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -173,6 +174,8 @@ def _told_within(report: TrialReport, entry: ModelEntry) -> TrialReport:
 def main() -> int:
     """Run a command; exit code 1 where an artifact is refused."""
     arguments = _parser().parse_args()
+    # The first process of a container is told to end in vain unless it listens.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     setting = Setting(
         access=Access(
             claims=dict(arguments.pvc),
@@ -225,8 +228,8 @@ def _say(line: str) -> None:
     sys.stderr.write(line + "\n")
 
 
-def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
+def options(common: argparse.ArgumentParser) -> None:
+    """Add what every command can be told."""
     common.add_argument("--pvc", type=_pair, action="append", default=[])
     common.add_argument("--secret", type=_pair, action="append", default=[])
     common.add_argument("--allow-address", type=ipaddress.ip_network, action="append", default=[])
@@ -236,6 +239,11 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--trial-timeout", type=seconds, default=Bounds(0).seconds)
     common.add_argument("--installs", type=Installs, choices=Installs, default=Installs.LOCKED)
     common.add_argument("--progress", type=int)
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    options(common)
     parser = argparse.ArgumentParser(prog="python -m tiltyard_engine.fetch")
     commands = parser.add_subparsers(dest="command", required=True)
     trial = commands.add_parser("trial", parents=[common])

@@ -7,6 +7,6 @@ PR_SET_PDEATHSIG = 1
 """prctl(2): a signal to get when the parent dies."""
 
 
-def end_with_parent() -> None:
-    """Have the kernel send us SIGTERM when our parent ends, however it ends."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+def end_with_parent(by: signal.Signals = signal.SIGTERM) -> None:
+    """Have the kernel send us a signal when our parent ends, however it ends."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, by)

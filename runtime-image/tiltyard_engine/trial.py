@@ -4,7 +4,6 @@
 folder and no secret in its environment, so that a bad artifact hurts nobody but itself.
 """
 
-import ctypes
 import os
 import resource
 import signal
@@ -26,6 +25,7 @@ from tiltyard_api.v1alpha1.models import ModelEntry
 from tiltyard_core.signature import plan_model, signature_faults
 from tiltyard_engine.model import ModelError, ModelTimeoutError, made_up
 from tiltyard_engine.onnxfile import NotOnnx, WeightsElsewhere, checked_graph
+from tiltyard_engine.parents import end_with_parent
 from tiltyard_engine.sessions import Session, signature
 from tiltyard_engine.sources.base import ArtifactError, shown
 
@@ -39,7 +39,6 @@ MOST_WRITTEN = 64 << 20
 """Bytes of one file that a child may write: it has no need to write any."""
 
 MOST_REPORTED = 1 << 20
-PR_SET_PDEATHSIG = 1
 NO_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory", "MemoryError")
 """How onnxruntime and Python say that there is not enough."""
 
@@ -193,7 +192,7 @@ def main() -> int:
 
 def _confine(trial: Trial) -> None:
     """Bound what this process may take, and end it with its parent."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent(by=signal.SIGKILL)
     signal.alarm(int(trial.seconds) + 5)
     for what, most in (
         (resource.RLIMIT_DATA, trial.memory),

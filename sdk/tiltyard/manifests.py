@@ -89,7 +89,7 @@ class Manifests:
     def unpinned_sources(self) -> Iterator[str]:
         """Lines for the sources whose bytes may change behind the manifest."""
         for place, source in self._sources():
-            if source.sha256 is None:
+            if source.sha256 is None and not source.immutable:
                 remedy = "add its sha256, so that what you tested is what runs"
                 yield f"{place}.source: {source.uri} may change: {remedy}"
 

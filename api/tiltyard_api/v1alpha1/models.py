@@ -1,6 +1,7 @@
 """A model as a manifest describes it: where its bytes come from and what goes in and out."""
 
 import json
+import re
 from enum import StrEnum
 from typing import Annotated
 
@@ -12,6 +13,10 @@ from tiltyard_api.tensors import TensorType
 
 SHA256_PATTERN = "^[0-9a-f]{64}$"
 URI_PATTERN = r"^(file:|(pvc|https?|s3|gs|az|oci|hf)://).+$"
+IMMUTABLE_PATTERN = (
+    r"^oci://.+@sha256:[0-9a-f]{64}(#|$)|^hf://[^@]+@[0-9a-f]{40}/"
+    r"|^(s3|az)://.+\?versionId=.+|^gs://.+\?generation=.+"
+)
 SECRET_PATTERN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"  # noqa: S105 - of its name
 NAME_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 NAME_LENGTH = 50
@@ -58,6 +63,11 @@ class Source(Contract):
 
     secret_name: str | None = Field(default=None, pattern=SECRET_PATTERN, max_length=253)
     """Secret of the namespace that holds what the source is read with."""
+
+    @property
+    def immutable(self) -> bool:
+        """Whether the uri names these bytes and no later ones."""
+        return re.search(IMMUTABLE_PATTERN, self.uri) is not None
 
 
 class Tensor(Contract):
