@@ -68,6 +68,11 @@ class OperatorProcess:
         return sum(float(line.rpartition(" ")[2]) for line in found)
 
     @property
+    def pid(self) -> int:
+        """Number of the process."""
+        return self._child.process.pid
+
+    @property
     def running(self) -> bool:
         """Whether it has not ended."""
         return self._child.running
