@@ -1,6 +1,7 @@
 """Writes answers as tables: the groups of records as structs, or flat with dotted names."""
 
 import json
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import accumulate
@@ -33,6 +34,8 @@ Group = tuple[str, Callable[[], list[Columned]]]
 
 KEPT_BYTES = 1 << 18
 """Longest column of one text that is kept for the next answer."""
+
+_TIME = pa.field("", pa.int64(), nullable=False)
 
 UNFIT = (pa.ArrowException, OverflowError, TypeError, ValueError)
 """What pyarrow raises at values that make no column of a type."""
@@ -128,16 +131,14 @@ class AnswerTables:
 
     def _metadata(self, call: Call) -> list[Columned]:
         rows = call.rows
-        elapsed = np.array((call.parsed, *call.elapsed), np.uint64)
-        none = pa.array([], pa.string())
+        elapsed = (call.parsed, *call.elapsed)
+        spent = _repeated(struct.pack(f"<{len(elapsed)}Q", *elapsed), pa.uint64(), rows)
         ids = pa.array([call.row_id(row) for row in range(rows)]) if call.divided else None
         columns: dict[str, ArrowArray] = {
             "last_model": self._texts(call, lambda labels: labels.last_model),
             "pipeline_version": _text(self._version, rows),
-            "elapsed": pa.ListArray.from_arrays(
-                _offsets(len(elapsed), rows), np.tile(elapsed, rows)
-            ),
-            "dropped": pa.ListArray.from_arrays(_offsets(0, rows), none),
+            "elapsed": pa.ListArray.from_arrays(_offsets(len(elapsed), rows), spent),
+            "dropped": _no_texts(rows),
             "partition": _text(self._partition, rows),
             "inference_id": _make_text(call.inference_id, rows) if ids is None else ids,
         }
@@ -165,7 +166,7 @@ def _dotted(group: str, name: str) -> str:
 
 
 def _time(now: int, rows: int) -> Columned:
-    return pa.field("", pa.int64(), nullable=False), pa.array(np.full(rows, now))
+    return _TIME, _repeated(struct.pack("<q", now), pa.int64(), rows)
 
 
 def _kept(group: str, columns: Callable[[], list[Columned]], chosen: Selection) -> list[Columned]:
@@ -230,6 +231,18 @@ def _guessed(values: Values) -> ArrowArray:
 def _same(value: int, type_: ArrowType, rows: int) -> ArrowArray:
     """The same number in every row."""
     return pa.repeat(pa.scalar(value, type_), rows)
+
+
+def _repeated(values: bytes, type_: ArrowType, rows: int) -> ArrowArray:
+    """The same numbers in every row, made of their bytes: a fifth of what numpy takes for it."""
+    count = rows * (len(values) * 8 // type_.bit_width)
+    return pa.Array.from_buffers(type_, count, [None, pa.py_buffer(values * rows)])
+
+
+@lru_cache(maxsize=16)
+def _no_texts(rows: int) -> ArrowArray:
+    """An empty list in every row."""
+    return pa.ListArray.from_arrays(_offsets(0, rows), pa.array([], pa.string()))
 
 
 @lru_cache(maxsize=16)
