@@ -149,10 +149,10 @@ def _options(artifact: Path, *, locked: bool) -> list[str]:
 
 def _build(home: Path, options: list[str], seconds: float) -> None:
     python = home / "bin" / "python"
-    pip = [str(python), "-I", "-m", "pip", "--disable-pip-version-check", "--no-input"]
+    pip = [sys.executable, "-I", "-m", "pip", "--disable-pip-version-check", "--no-input"]
     steps = (
-        [sys.executable, "-I", "-m", "venv", str(home)],
-        [*pip, "install", "--quiet", *options],
+        [sys.executable, "-I", "-m", "venv", "--without-pip", str(home)],
+        [*pip, "--python", str(python), "install", "--quiet", *options],
         [str(python), "-I", "-c", "import numpy"],
     )
     for step in steps:
