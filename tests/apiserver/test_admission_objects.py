@@ -67,7 +67,7 @@ def test_a_status_that_says_everything_is_kept_whole(api: Api, kubectl: Kubectl)
     ):
         status = filled(model)
         assert report(api, kubectl, plural, name, status) == status
-        assert model.model_validate(status, strict=False)
+        assert set(model.model_validate(status).model_fields_set) == set(model.model_fields)
 
 
 def test_facts_of_an_artifact_come_back_from_a_status_as_they_were(
@@ -244,7 +244,7 @@ def test_the_largest_pipeline_that_the_schema_allows_is_affordable(
             "spec.deployment.memory": "1Ti",
         }
     )
-    assert read_pipeline(document)
+    assert len(read_pipeline(document).spec.models) == 32
     done = kubectl.run("create", "--dry-run=server", *STRICT, stdin=json.dumps(document))
     assert done.returncode == 0, done.stderr[:2000]
 

@@ -87,7 +87,7 @@ def test_every_phase_is_documented() -> None:
     ("page", "plural"), [("docs/conditions.md", "pipelines"), ("docs/model.md", "models")]
 )
 def test_every_field_of_a_status_is_documented(page: str, plural: str) -> None:
-    rows = dict(table(page, "field of `status`".replace("`", ""), "meaning"))
+    rows = {row[0]: row[1] for row in table(page, "field of status", "meaning")}
     status = SPECS[plural]["status"]
     assert list(rows) == list(status["properties"])
     for name, field in status["properties"].items():

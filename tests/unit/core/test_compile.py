@@ -5,15 +5,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from yaml import safe_load
+from yaml import safe_load, safe_load_all
 
 from goldens import GOLDEN, check_golden
 from makers import Document, make_document, make_pipeline, make_resolved
 from tiltyard_api.base import canonical
-from tiltyard_api.manifest import read_pipeline
+from tiltyard_api.manifest import read_model, read_pipeline
 from tiltyard_api.plan import Plan, PlanModelStep, PlanShadow, PlanSplit
 from tiltyard_api.routing import RoutingTable
 from tiltyard_core.compile import compile_plan, compile_routing
+from tiltyard_core.references import with_models
 
 RESOLVED = {
     "a": make_resolved(seed="a"),
@@ -39,7 +40,9 @@ def shadow(**fields: object) -> Document:
 def test_golden_manifests_give_golden_plans(case: str, pytestconfig: pytest.Config) -> None:
     folder = GOLDEN / case
     update = pytestconfig.getoption("--update-golden")
-    pipeline = read_pipeline(safe_load((folder / "pipeline.yaml").read_text()))
+    pipeline, *shared = safe_load_all((folder / "pipeline.yaml").read_text())
+    objects = {model["metadata"]["name"]: read_model(model) for model in shared}
+    pipeline = with_models(read_pipeline(pipeline), objects)
     models = safe_load((folder / "resolved.yaml").read_text())
     plan = compile_plan(pipeline, {name: make_resolved(text) for name, text in models.items()})
     table = compile_routing(pipeline, plan, uid="00000000-0000-0000-0000-000000000000", revision=1)
