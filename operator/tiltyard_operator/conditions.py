@@ -34,9 +34,6 @@ class Situation:
     """What is still under way."""
 
     sync: Sync
-    confirmed: bool
-    """Whether pods that are quiet for a moment said before that they run what is wanted."""
-
     lasting: int
     """Pods that serve and shall go on to."""
 
@@ -133,7 +130,7 @@ def _synced(situation: Situation) -> Judged:
         return Judged(kind, "False", situation.idle or nothing)
     if sync.silent:
         return Judged(kind, "Unknown", silence(sync.silent))
-    behind = unsynced(sync, confirmed=situation.confirmed)
+    behind = unsynced(sync)
     if behind:
         return Judged(kind, "False", behind)
     said = f"{sync.text} pods run the wanted plan and weights"
@@ -165,12 +162,11 @@ def _phase_of_work(situation: Situation, reason: ConditionReason) -> Phase:
     return "Rolling"
 
 
-def unsynced(sync: Sync, *, confirmed: bool) -> Verdict | None:
+def unsynced(sync: Sync) -> Verdict | None:
     """Say who does not run what is wanted, as far as is known; None: everybody does."""
-    missing = sync.laggards if confirmed else sync.laggards + sync.quiet
-    if not missing:
+    if not sync.laggards:
         return None
-    said = f"{sync.text} pods run the wanted plan and weights, not yet: {names(missing)}"
+    said = f"{sync.text} pods run the wanted plan and weights, not yet: {names(sync.laggards)}"
     return Verdict(ConditionReason.SYNCING, said)
 
 

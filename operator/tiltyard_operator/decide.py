@@ -235,8 +235,8 @@ def _target_of(seen: Observed, version: Version) -> Target | None:
 
 
 def _tables(seen: Observed, today: Pipeline | None, target: Target) -> tuple[RoutingTable, ...]:
-    live = [seen.bundles[start].plan for start in sorted(seen.live) if start in seen.bundles]
-    plans = {plan.hash: plan for plan in [target.bundle.plan, *live]}
+    live = [seen.bundles[start] for start in sorted(seen.live) if start in seen.bundles]
+    plans = {one.plan_hash: one.plan for one in [target.bundle, *live]}
 
     def before() -> Iterator[Pipeline]:
         yield target.pipeline
@@ -246,4 +246,4 @@ def _tables(seen: Observed, today: Pipeline | None, target: Target) -> tuple[Rou
                 yield found.pipeline
 
     answers = seen.said.values()
-    return tables(plans.values(), today, before, seen.owner.uid, seen.tables, answers)
+    return tables(plans, today, before, seen.owner.uid, seen.tables, answers)

@@ -1,6 +1,7 @@
 """What a pod of an engine is like: whether it serves, and what is wrong with it. Pure."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -38,6 +39,9 @@ class Pod:
     """Start of the hash of what it was started with."""
 
     ready: bool
+    ready_since: float
+    """When it last became so; never: infinity."""
+
     ending: bool
     restarts: int
     trouble: Verdict | None
@@ -59,16 +63,19 @@ def observe_pod(obj: Object) -> Pod:
     """Take the facts out of a pod."""
     head, status = obj["metadata"], obj.get("status") or {}
     conditions = {one["type"]: one for one in status.get("conditions") or ()}
+    ready = conditions.get("Ready", {})
     unplaced = conditions.get("PodScheduled", {})
     waits = unplaced.get("status") == "False" and unplaced.get("reason") == "Unschedulable"
-    containers = _containers(status)
     return Pod(
         name=head["name"],
         plan=(head.get("labels") or {}).get(PLAN_LABEL, ""),
-        ready=conditions.get("Ready", {}).get("status") == "True",
+        ready=ready.get("status") == "True",
+        ready_since=stamp(ready["lastTransitionTime"])
+        if ready.get("lastTransitionTime")
+        else math.inf,
         ending="deletionTimestamp" in head,
-        restarts=sum(one.get("restartCount", 0) for one in containers),
-        trouble=next(_troubles(head["name"], containers), None),
+        restarts=sum(one.get("restartCount", 0) for one in _containers(status)),
+        trouble=next(_troubles(obj), None),
         unplaced_since=stamp(head["creationTimestamp"]) if waits else None,
         obj=obj,
     )
@@ -102,12 +109,22 @@ def artifact_reason(word: str) -> ConditionReason:
         return ConditionReason.RESOLVE_FAILED
 
 
+def blocked(obj: Object) -> str:
+    """Why the containers of a pod cannot be started; empty: they can."""
+    for one in _containers(obj.get("status") or {}):
+        waiting = (one.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason") in FAILING:
+            return f"{waiting['reason']}: {waiting.get('message', '')[:MESSAGE]}".rstrip(": ")
+    return ""
+
+
 def _containers(status: Object) -> list[Object]:
     return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
 
 
-def _troubles(pod: str, containers: list[Object]) -> Iterator[Verdict]:
-    for one in containers:
+def _troubles(obj: Object) -> Iterator[Verdict]:
+    pod = obj["metadata"]["name"]
+    for one in _containers(obj.get("status") or {}):
         waiting = (one.get("state") or {}).get("waiting") or {}
         ended = (one.get("state") or {}).get("terminated") or {}
         before = (one.get("lastState") or {}).get("terminated") or {}
@@ -115,7 +132,6 @@ def _troubles(pod: str, containers: list[Object]) -> Iterator[Verdict]:
         if failed and (ended.get("exitCode") or waiting.get("reason") == "CrashLoopBackOff"):
             said = last_words(failed)
             yield Verdict(said.reason, f"pod {pod} cannot start: {said.message}")
-        elif waiting.get("reason") in FAILING:
-            said_why = (waiting.get("message") or "")[:MESSAGE]
-            message = f"pod {pod} cannot start: {waiting['reason']}: {said_why}"
-            yield Verdict(ConditionReason.PODS_FAILING, message.rstrip(": "))
+    why = blocked(obj)
+    if why:
+        yield Verdict(ConditionReason.PODS_FAILING, f"pod {pod} cannot start: {why}")

@@ -181,5 +181,5 @@ class PipelineReconciler:
 def _made_before(seen: Observed, target: Target) -> bool:
     """Whether everything of this generation and plan was written already."""
     version = seen.previous.version
-    same = version is not None and version.hash == target.bundle.plan.hash
+    same = version is not None and version.hash == target.bundle.plan_hash
     return same and seen.previous.observed_generation == seen.generation

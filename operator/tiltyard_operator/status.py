@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from tiltyard_api.names import pipeline_version
 from tiltyard_api.plan import AnyPlanStep, PlanModelStep, PlanShadow, PlanSplit
 from tiltyard_api.routing import RoutingTable, ShadowRouting, SplitRouting
 from tiltyard_api.v1alpha1.conditions import ConditionReason, ConditionType
@@ -87,25 +88,27 @@ def report(seen: Observed, decision: Decision, made: Made, now: float) -> Pipeli
 def situate(seen: Observed, decision: Decision, made: Made, now: float) -> Situation:
     """Bring together what the conditions follow from."""
     table = _table(decision)
-    said = sync(seen.pods, seen.said, table, now)
-    routing, synced = (
-        seen.previous.routing,
-        condition(seen.previous.conditions, ConditionType.ROUTING_SYNCED),
-    )
-    confirmed = bool(
-        synced and synced.status != "False" and routing and table and routing.hash == table.hash
-    )
+    said = sync(seen.pods, seen.said, table, _heard(seen.previous, table), now)
     stalled = decision.stalled or made.refused or stuck(made.workload, seen.pods, now)
     busy = decision.waiting or made.held or under_way(made.workload, seen.pods)
     return Situation(
         decision=decision,
         stalled=stalled,
-        busy=busy or unsynced(said, confirmed=confirmed),
+        busy=busy or unsynced(said),
         sync=said,
-        confirmed=confirmed,
         lasting=sum(one.serves and not one.ending for one in seen.pods),
         failed_before=any(not one.ready and one.restarts for one in seen.pods),
     )
+
+
+def _heard(before: PipelineStatus, table: RoutingTable | None) -> float:
+    """When every pod that served then was heard to run this table; 0: never."""
+    synced = condition(before.conditions, ConditionType.ROUTING_SYNCED)
+    routing = before.routing
+    if table is None or routing is None or routing.hash != table.hash or not routing.observed_at:
+        return 0.0
+    agreed = synced is not None and synced.status == "True"
+    return routing.observed_at.timestamp() if agreed else 0.0
 
 
 def worth_writing(before: PipelineStatus, after: PipelineStatus, now: float) -> bool:
@@ -155,17 +158,18 @@ def _without_figures(status: PipelineStatus) -> PipelineStatus:
 
 
 def _table(decision: Decision) -> RoutingTable | None:
-    plan = decision.target.bundle.plan.hash if decision.target else None
+    plan = decision.target.bundle.plan_hash if decision.target else None
     return next((one for one in decision.tables if one.plan == plan), None)
 
 
 def _version(seen: Observed, decision: Decision) -> VersionStatus:
-    wish = decision.wish.bundle.plan if decision.wish else None
+    wish = decision.wish.bundle.plan_hash if decision.wish else None
     serving = {one.plan for one in seen.pods if one.serves}
-    running = [seen.bundles[start].plan for start in serving if start in seen.bundles]
-    active = running[0].version if len(running) == 1 else None
+    running = [seen.bundles[start].plan_hash for start in serving if start in seen.bundles]
     return VersionStatus(
-        desired=wish.version if wish else None, active=active, hash=wish.hash if wish else None
+        desired=pipeline_version(wish) if wish else None,
+        active=pipeline_version(running[0]) if len(running) == 1 else None,
+        hash=wish,
     )
 
 

@@ -23,34 +23,47 @@ class Sync:
     """Pods that say nothing for longer than they may."""
 
     quiet: tuple[str, ...]
-    """Pods that say nothing, but not for long."""
-
-    @property
-    def agreed(self) -> int:
-        """How many run what is wanted."""
-        return len(self.serving) - len(self.laggards) - len(self.silent) - len(self.quiet)
+    """Pods that say nothing for a moment, and ran what is wanted when they were heard last."""
 
     @property
     def text(self) -> str:
-        """As `2/3`."""
-        return f"{self.agreed}/{len(self.serving)}"
+        """How many run what is wanted, of all, as `2/3`."""
+        agreed = len(self.serving) - len(self.laggards) - len(self.silent)
+        return f"{agreed}/{len(self.serving)}"
 
 
 def sync(
-    pods: Sequence[Pod], said: Mapping[str, Answer], table: RoutingTable | None, now: float
+    pods: Sequence[Pod],
+    said: Mapping[str, Answer],
+    table: RoutingTable | None,
+    heard: float,
+    now: float,
 ) -> Sync:
-    """Compare what every pod that serves said with the table of the plan that is wanted."""
+    """Compare what every pod that serves said with the table of the plan that is wanted.
+
+    Args:
+        pods: all pods.
+        said: what those that serve said.
+        table: what is wanted.
+        heard: when all that served then were heard to run just that; 0: never.
+        now: time of day.
+
+    """
     laggards: list[str] = []
     silent: list[str] = []
     quiet: list[str] = []
-    serving = [one.name for one in pods if one.serves]
-    for name in serving:
-        answer = said.get(name, Answer(silent_since=now))
-        if answer.silent_since is not None:
-            (silent if now - answer.silent_since >= PATIENCE else quiet).append(name)
-        elif not _runs(answer, table):
-            laggards.append(name)
-    return Sync(tuple(serving), tuple(laggards), tuple(silent), tuple(quiet))
+    serving = [one for one in pods if one.serves]
+    for one in serving:
+        answer = said.get(one.name, Answer(silent_since=now))
+        if answer.silent_since is None:
+            if not _runs(answer, table):
+                laggards.append(one.name)
+        elif now - answer.silent_since >= PATIENCE:
+            silent.append(one.name)
+        else:
+            (quiet if one.ready_since < heard else laggards).append(one.name)
+    names = tuple(one.name for one in serving)
+    return Sync(names, tuple(laggards), tuple(silent), tuple(quiet))
 
 
 def _runs(answer: Answer, table: RoutingTable | None) -> bool:

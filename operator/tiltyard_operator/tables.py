@@ -1,6 +1,6 @@
 """Which weights each live plan has, and with which revision they are written. Pure."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from tiltyard_api.plan import Plan
 from tiltyard_api.routing import RoutingTable, ShadowRouting, SplitRouting, StepRouting
@@ -11,7 +11,7 @@ from tiltyard_operator.observed import Answer
 
 
 def tables(
-    plans: Iterable[Plan],
+    plans: Mapping[str, Plan],
     today: Pipeline | None,
     before: Callable[[], Iterable[Pipeline]],
     uid: str,
@@ -21,7 +21,7 @@ def tables(
     """Give the table of every plan that has pods.
 
     Args:
-        plans: those.
+        plans: those, by their hashes.
         today: what the user says; None: nothing that makes sense.
         before: gives what the user said before, newest first.
         uid: the Pipeline's.
@@ -35,9 +35,9 @@ def tables(
     ahead = {one.plan: one.revision for one in answers if one.plan and one.revision is not None}
     top = max([0, *(one.revision for one in there), *ahead.values()])
     made = []
-    for plan in plans:
+    for plan_hash, plan in plans.items():
         old = next(
-            (one for one in there if one.plan == plan.hash and one.pipeline_uid == uid), None
+            (one for one in there if one.plan == plan_hash and one.pipeline_uid == uid), None
         )
         if old and (misfit(plan, old) or not old.hash):
             old = None
@@ -47,12 +47,12 @@ def tables(
             steps = {name: _today(step, said.get(name)) for name, step in steps.items()}
         if steps is None:
             continue
-        if old and old.steps == steps and ahead.get(plan.hash, 0) <= old.revision:
+        if old and old.steps == steps and ahead.get(plan_hash, 0) <= old.revision:
             made.append(old)
         else:
             made.append(
                 RoutingTable(
-                    plan=plan.hash, pipeline_uid=uid, revision=top + 1, steps=steps
+                    plan=plan_hash, pipeline_uid=uid, revision=top + 1, steps=steps
                 ).sealed()
             )
     return tuple(made)

@@ -11,7 +11,7 @@ from tiltyard_operator.desired.history import Fact
 from tiltyard_operator.desired.metadata import Owner
 from tiltyard_operator.desired.resolving import ATTEMPT, KEY, LAST_FAILURE
 from tiltyard_operator.kinds import Object
-from tiltyard_operator.pods import MESSAGE, artifact_reason, stamp
+from tiltyard_operator.pods import artifact_reason, blocked, stamp
 from tiltyard_operator.verdicts import Verdict
 
 FIRST_PAUSE = 10.0
@@ -74,6 +74,10 @@ def _attempt(owner: Owner, job: Object, pods: Sequence[Object], key: str) -> Att
         failure = Verdict(artifact_reason(report.reason), report.fault or report.reason)
     elif ended_at is not None:
         failure = _without_report(job, pods)
+    elif any(map(blocked, pods)):
+        why = next(filter(None, map(blocked, pods)))
+        said = f"the Job that fetches and tries it cannot start: {why}"
+        failure = Verdict(ConditionReason.RESOLVE_FAILED, said)
     elif LAST_FAILURE in notes:
         reason, _, message = notes[LAST_FAILURE].partition(": ")
         failure = Verdict(artifact_reason(reason), message)
@@ -117,7 +121,6 @@ def _without_report(job: Object, pods: Iterable[Object]) -> Verdict:
             ended = (one.get("state") or {}).get("terminated") or {}
             if ended.get("reason") == "OOMKilled":
                 said = "trying it needed more memory than there was: raise deployment.memory"
-            waiting = (one.get("state") or {}).get("waiting") or {}
-            if waiting.get("message"):
-                said = f"{said} ({waiting['message'][:MESSAGE]})"
+        if blocked(pod):
+            said = f"{said} ({blocked(pod)})"
     return Verdict(ConditionReason.RESOLVE_FAILED, said)

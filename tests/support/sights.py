@@ -110,7 +110,7 @@ def engine_pod(name: str, plan: str, **changes: Any) -> Object:  # noqa: ANN401 
         },
         "status": {
             "podIP": "10.0.0.1",
-            "conditions": [{"type": "Ready", "status": "True"}],
+            "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": STAMP}],
             **changes.pop("status", {}),
         },
     }
@@ -132,6 +132,7 @@ def decided(document: Object, **read: Any) -> tuple[Observed, Decision]:  # noqa
     said: Mapping[str, Answer] = read.pop("said", {})
     jobs, pods = reported(document, read.pop("facts", {}))
     jobs += read.pop("running", [])
+    pods += read.pop("job_pods", [])
     stored = read.pop("stored", None) or as_stored(document)
     seen = observe(Read(pipeline=stored, jobs=jobs, trial_pods=pods, said=said, **read))
     return seen, decide(seen, accept(seen), NOW)

@@ -24,6 +24,11 @@ class Bundle:
     artifacts: ArtifactList
 
     @cached_property
+    def plan_hash(self) -> str:
+        """Hash of the plan alone: what engines and routing tables call it by."""
+        return self.plan.hash
+
+    @cached_property
     def hash(self) -> str:
         """SHA-256 of both: another source of the same bytes is another bundle of the same plan."""
         return hashlib.sha256(canonical(self.plan) + b"\n" + canonical(self.artifacts)).hexdigest()

@@ -195,7 +195,7 @@ def _engine(
 ) -> Object:
     files = {
         "--plan": f"{PLAN_FOLDER}/plan.json",
-        "--routing": f"{ROUTING_FOLDER}/{routing_key(bundle.plan.hash)}",
+        "--routing": f"{ROUTING_FOLDER}/{routing_key(bundle.plan_hash)}",
         "--artifacts": MODELS_FOLDER,
         "--state": STATE_FOLDER,
         "--watch-configmap": f"{owner.namespace}/{routing_name(owner.name)}",

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import pytest
 
-from makers import make_document, make_resolved
+from makers import Document, make_document, make_resolved
 from sights import UID
 from tiltyard_api.manifest import read_pipeline
 from tiltyard_api.plan import Plan
@@ -15,6 +15,7 @@ from tiltyard_core.tables import misfit
 from tiltyard_operator.observed import Answer
 from tiltyard_operator.tables import tables
 
+WEIGHTS = "spec.steps[0].split.variants"
 RESOLVED = {
     "a": make_resolved(seed="a"),
     "b": make_resolved(seed="b"),
@@ -22,9 +23,12 @@ RESOLVED = {
 }
 
 
+def said_weights(a: float, b: float) -> list[Document]:
+    return [{"model": "a", "weight": a}, {"model": "b", "weight": b}]
+
+
 def said(a: float, b: float, name: str = "price") -> Pipeline:
-    variants = [{"model": "a", "weight": a}, {"model": "b", "weight": b}]
-    changes = {"spec.steps[0].split.variants": variants, "spec.steps[0].name": name}
+    changes = {WEIGHTS: said_weights(a, b), "spec.steps[0].name": name}
     return read_pipeline(make_document(changes))
 
 
@@ -40,7 +44,8 @@ def made(
     before: Sequence[Pipeline] = (),
     pods: Sequence[Answer] = (),
 ) -> tuple[RoutingTable, ...]:
-    return tables(plans, today, lambda: before, UID, there, pods)
+    by_hash = {plan.hash: plan for plan in plans}
+    return tables(by_hash, today, lambda: before, UID, there, pods)
 
 
 def weights(table: RoutingTable, step: str = "price") -> dict[str, float]:
@@ -69,8 +74,9 @@ def test_new_weights_get_a_revision_above_all() -> None:
 
 def test_new_weights_reach_what_serves_while_another_plan_rolls() -> None:
     there = made(OLD)
-    today = said(0, 5)
-    serving, rolling = made(today, there, plans=[PLAN, compile_plan(today, RESOLVED | {})])
+    today = read_pipeline(make_document({"spec.models[0].threads": 2, WEIGHTS: said_weights(0, 5)}))
+    serving, rolling = made(today, there, plans=[PLAN, compile_plan(today, RESOLVED)])
+    assert serving.plan != rolling.plan
     assert weights(serving) == weights(rolling) == {"a": 0, "b": 5}
 
 
@@ -105,6 +111,6 @@ def test_a_plan_that_nothing_fits_has_no_table() -> None:
 
 @pytest.mark.parametrize("uid", ["another", ""])
 def test_a_table_of_another_pipeline_is_no_table(uid: str) -> None:
-    (foreign,) = tables([PLAN], said(9, 9), lambda: (), uid, (), ())
+    (foreign,) = tables({PLAN.hash: PLAN}, said(9, 9), lambda: (), uid, (), ())
     (table,) = made(None, [foreign], before=[OLD])
     assert (table.pipeline_uid, table.revision, weights(table)) == (UID, 2, {"a": 2, "b": 1})

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from makers import Document, make_document, make_resolved
-from sights import NOW, STAMP, as_stored, decided, engine_pod, serving
+from sights import NOW, STAMP, as_stored, decided, engine_pod, job, serving, trial_pod
+from tiltyard_api.manifest import read_pipeline
 from tiltyard_api.v1alpha1.conditions import REASONS, ConditionReason, ConditionType
 from tiltyard_api.v1alpha1.status import PipelineStatus
+from tiltyard_operator.desired.resolving import resolve_key
 from tiltyard_operator.observed import Answer
 from tiltyard_operator.reconcile import QUEUED
 from tiltyard_operator.status import Made, plain, report
@@ -77,8 +79,26 @@ def silent(seconds: float, *, confirmed: bool = False) -> Situation:
     one.read["said"]["prices-1"] = Answer(silent_since=NOW - seconds)
     if confirmed:
         before = plain(situation().status())
+        before["routing"]["observedAt"] = "2027-01-15T08:00:01Z"
         one.read["stored"] = as_stored(one.document, status=before)
     return one
+
+
+def new_and_quiet() -> Situation:
+    """The second pod began to serve after all were heard, and has not said a word yet."""
+    one = silent(1, confirmed=True)
+    one.read["pods"][1]["status"]["conditions"][0]["lastTransitionTime"] = "2027-01-15T08:00:02Z"
+    return one
+
+
+def untriable() -> Situation:
+    """The image of the Job cannot be pulled."""
+    entry = read_pipeline(make_document()).spec.models[0].entry
+    assert entry
+    pulling = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
+    pod = trial_pod("job", "")
+    pod["status"]["containerStatuses"] = [{"name": "fetch", "state": pulling}]
+    return nothing_yet(running=[job("job", resolve_key(entry), ended=False)], job_pods=[pod])
 
 
 def unplaced(seconds: float) -> Situation:
@@ -159,6 +179,9 @@ SITUATIONS: dict[str, Row] = {
         situation(), "Running", "True", "Serving", False, False, "True", "True", "2 pods serve"),
     "nothing was tried yet": (
         nothing_yet(), "Loading", "False", "Resolving", True, False, "False", "False", "model a"),
+    "what tries a model cannot start": (
+        untriable(),
+        "Stalled", "False", "ResolveFailed", False, True, "False", "False", "no such image"),
     "no pods yet": (
         HELD, "Loading", "False", "Loading", True, False, "False", "False", "no pods yet"),
     "pods are replaced": (
@@ -185,6 +208,9 @@ SITUATIONS: dict[str, Row] = {
         silent(5), "Degraded", "Unknown", "PodSilent", False, False, "True", "Unknown", "prices-1"),
     "a pod that never answered is quiet for a moment": (
         silent(1), "Running", "False", "Syncing", True, False, "True", "False", "prices-1"),
+    "a new pod is quiet where the others agreed": (
+        new_and_quiet(),
+        "Running", "False", "Syncing", True, False, "True", "False", "prices-1"),
     "a pod that agreed is quiet for a moment": (
         silent(1, confirmed=True),
         "Running", "True", "Serving", False, False, "True", "True", ""),
