@@ -41,6 +41,9 @@ UNKNOWN_PATH = b"404 page not found"
 LONGEST_ANSWER = 1 << 28
 """Bytes: a list of 20,000 large Pipelines."""
 
+TOKEN_KEPT = 10.0
+"""Seconds that a token is used without looking for a newer one."""
+
 KNOWN_FOR = 60.0
 """Seconds that we remember whether the cluster has a kind."""
 
@@ -154,6 +157,7 @@ class Cluster:
         self._client.user_agent = MANAGER
         self._may_write = may_write
         self._bounds = bounds
+        self._token: tuple[float, str | None] | None = None
         self._served: dict[Kind, tuple[float, bool]] = {}
 
     def get(self, kind: Kind, namespace: str, name: str) -> Object | None:
@@ -310,16 +314,24 @@ class Cluster:
             headers["Content-Type"] = call.content
         try:
             client = self._client
-            client.update_params_for_auth(
-                headers, [], ["BearerToken"], call.path, call.method, None
-            )
+            headers |= self._authorization()
             url = f"{client.configuration.host}{call.path}?{urlencode(call.query)}"
             bounds = (self._bounds.connect, self._bounds.silence)
             raw = client.call_api(call.method, url, headers, call.body, None, bounds).response
             body = read_all(raw, deadline, LONGEST_ANSWER)
         except (urllib3.exceptions.HTTPError, ApiException, ConfigException, OSError) as error:
             raise Unavailable(f"{call}: {type(error).__name__}: {error}") from error
+        if raw.status == 401:
+            self._token = None
         return Answer(raw.status, body, raw.headers.get("Retry-After"))
+
+    def _authorization(self) -> dict[str, str]:
+        """Token in force. The client reads its whole configuration anew to find it."""
+        known = self._token
+        if known is None or time.monotonic() - known[0] > TOKEN_KEPT:
+            found = self._client.configuration.get_api_key_with_prefix("BearerToken")
+            self._token = known = (time.monotonic(), found)
+        return {"Authorization": known[1]} if known[1] else {}
 
 
 def read_all(raw: urllib3.BaseHTTPResponse, deadline: float, most: int) -> bytes:

@@ -36,10 +36,10 @@ class Lane(IntEnum):
     """Who is served first where several wait."""
 
     PROMPT = 0
-    """Somebody changed something just now."""
+    """Somebody changed a Pipeline or a Model just now."""
 
     PATIENT = 1
-    """Nothing is known to have changed: a resync, or what a start finds."""
+    """Nobody waits for it: what a start finds, a second look, another attempt."""
 
 
 @dataclass(slots=True)
@@ -102,7 +102,7 @@ class Schedule:
             if entry is None or entry.due != due:
                 continue  # it went, or has another time by now
             entry.due = None
-            self.add(key, Lane.PROMPT, now)
+            self.add(key, Lane.PATIENT, now)
         for lane in self._lanes.values():
             for key in lane:
                 del lane[key]

@@ -43,6 +43,16 @@ def test_what_somebody_changed_comes_before_what_a_listing_found() -> None:
     assert taken(work, 0) == [C, B, A]
 
 
+def test_second_looks_wait_behind_those_who_had_none() -> None:
+    work = schedule()
+    work.add(A, Lane.PATIENT, 0)
+    work.take(0)
+    work.add(B, Lane.PATIENT, 0)
+    work.done(A, 0, again_in=1)
+    work.add(C, Lane.PATIENT, 0)
+    assert taken(work, 2) == [B, C, A]
+
+
 def test_a_key_is_never_given_to_two_and_comes_again_where_it_changed_meanwhile() -> None:
     work = schedule()
     work.add(A, Lane.PROMPT, 0)
