@@ -239,6 +239,57 @@ def test_a_server_that_says_nothing_does_not_hold_a_trial(tmp_path: Path) -> Non
     assert found.reason is Reason.SOURCE_UNAVAILABLE
 
 
+DOUBLE = b"""
+def process_data(input_data):
+    return {"y": input_data["x"] * 2}
+"""
+SIGNATURE = {
+    "inputs": [{"name": "x", "type": "float32", "shape": [2]}],
+    "outputs": [{"name": "y", "type": "float32", "shape": [2]}],
+}
+
+
+@pytest.mark.parametrize("name", ["m.zip", "m.py"])
+def test_a_python_model_is_tried_in_a_worker_and_fetched_for_a_pod(
+    tmp_path: Path, name: str
+) -> None:
+    data = archives.packed({"model.py": DOUBLE}) if name == "m.zip" else DOUBLE
+    (tmp_path / name).write_bytes(data)
+    uri = f"file://{tmp_path}/{name}"
+    found, _ = trial(entry(uri, "python", **SIGNATURE), tmp_path)
+    assert found.resolved, found.fault
+    assert found.resolved.digest == hashlib.sha256(data).hexdigest()
+    assert found.resolved.outputs[0].shape == (-1, 2)
+    refusal, _ = artifacts(tmp_path, pinned(uri, data, framework="python"))
+    assert refusal is None
+
+
+@pytest.mark.parametrize(
+    ("files", "reason", "words"),
+    [
+        ({"model.py": b"1 / 0"}, Reason.LOAD_FAILED, "ZeroDivisionError: division by zero"),
+        ({"README.md": b"x"}, Reason.LOAD_FAILED, "model.py"),
+        (
+            {"model.py": DOUBLE.replace(b"* 2", b"[:, :1]")},
+            Reason.SIGNATURE_MISMATCH,
+            "'y'",
+        ),
+        (
+            {"model.py": DOUBLE, "requirements.txt": b"requests"},
+            Reason.REQUIREMENTS_NOT_LOCKED,
+            "does not pin 'requests' by hashes: run `tiltyard lock`",
+        ),
+    ],
+)
+def test_a_bad_python_model_gets_a_reason(
+    tmp_path: Path, files: dict[str, bytes], reason: Reason, words: str
+) -> None:
+    (tmp_path / "m.zip").write_bytes(archives.packed(files))
+    found, _ = trial(entry(f"file://{tmp_path}/m.zip", "python", **SIGNATURE), tmp_path)
+    assert found.reason is reason, found.fault
+    assert words in (found.fault or "")
+
+
 def pinned(uri: str, data: bytes = LINEAR, **fields: Any) -> dict[str, Any]:  # noqa: ANN401
     digest = hashlib.sha256(data).hexdigest()
     basis = {"model": "m", "framework": "onnx", "uri": uri, "digest": digest, "size": len(data)}
