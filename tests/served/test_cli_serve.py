@@ -19,7 +19,7 @@ from tools import need
 pytestmark = pytest.mark.served
 
 
-@pytest.mark.parametrize("example", ["bike-demand", "digits", "rare-events"])
+@pytest.mark.parametrize("example", ["bike-demand", "digits", "forecast", "rare-events"])
 def test_the_ready_line_proposes_a_command_that_works(example: str) -> None:
     need("curl")
     with serving(EXAMPLES / example / "pipeline.yaml") as served:
