@@ -1,0 +1,76 @@
+"""Fault experiments: a Pipeline, what it comes to, and what it should have come to."""
+
+import difflib
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bikes import NAME, bikes, file_of
+from cluster.plane import ControlPlane
+from ground import Ground, ground
+from snapshots import snapshot
+
+Object = dict[str, Any]
+Snapshot = dict[str, str]
+
+LANES = 4
+
+
+def simple(weights: tuple[float, float] = (2, 1), cpus: float = 0.5) -> Object:
+    """Give a Pipeline of one pod; both of its models are the same file, so that one trial does."""
+    document = bikes(weights, cpus=cpus, replicas=1)
+    for model in document["spec"]["models"]:
+        model["source"]["uri"] = file_of("gb")
+    return document
+
+
+FIRST = simple()
+SECOND = simple(weights=(1, 3), cpus=0.6)
+"""Another routing table, and other pods."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was written on the way, and what it came to."""
+
+    writes: tuple[str, ...]
+    result: Snapshot
+
+
+def reach(lane: Ground, document: Object) -> Run:
+    """Apply a Pipeline and let it come to rest."""
+    lane.kubectl.apply(document)
+    return rest(lane)
+
+
+def rest(lane: Ground) -> Run:
+    """Let the Pipeline come to rest."""
+    lane.settle(NAME)
+    writes = tuple(str(write) for write in lane.proxy.writes)
+    return Run(writes, snapshot(lane.kubectl, NAME))
+
+
+def assert_same(expected: Snapshot, found: Snapshot) -> None:
+    """Insist that two Pipelines came to the same, and say where they did not."""
+    lines: list[str] = []
+    for key in sorted(expected.keys() | found.keys()):
+        before, after = (side.get(key, "").splitlines() for side in (expected, found))
+        name = f"{key} as it should be"
+        lines += difflib.unified_diff(before, after, name, key, lineterm="", n=2)
+    assert not lines, "\n".join(lines)
+
+
+@contextmanager
+def open_lanes(
+    plane: ControlPlane, folder: Callable[[str], Path], **settings: str
+) -> Iterator[list[Ground]]:
+    """Give some grounds, to run experiments on at the same time."""
+    with ExitStack() as stack:
+        names = [f"lane-{number}-{secrets.token_hex(3)}" for number in range(LANES)]
+        yield [
+            stack.enter_context(ground(plane, name, folder(name) / "ground", **settings))
+            for name in names
+        ]
