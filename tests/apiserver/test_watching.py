@@ -14,7 +14,7 @@ from cluster.crds import install_crds
 from cluster.plane import ControlPlane, running
 from faultproxy.faults import answer, forward, late
 from faultproxy.proxy import FaultProxy
-from faultproxy.watches import dropping, error
+from faultproxy.watches import dropping, error, freezing, untouched
 from kubectl import Kubectl
 from operators import OperatorProcess, Operators
 from tiltyard_operator.kinds import CONFIG_MAP, PIPELINE
@@ -181,6 +181,22 @@ def test_a_fault_in_a_watch_ends_the_process_with_a_clear_line(
     operators.start(command=PLAIN, url=proxy.url).await_work()
     create(api, namespace)
     await_child(api, namespace)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(180)
+def test_a_watch_that_has_gone_silent_is_noticed(
+    operators: Operators, proxy: FaultProxy, api: Api, namespace: str
+) -> None:
+    operators.start(command=PLAIN, url=proxy.url).await_work()
+    create(api, namespace)
+    await_child(api, namespace)
+    proxy.spoiler = freezing
+    create(api, namespace, "q")
+    time.sleep(2)
+    assert child(api, namespace, "q") is None
+    proxy.spoiler = untouched  # what is frozen stays so; what is begun anew is not
+    await_child(api, namespace, "q", seconds=100)
 
 
 def test_an_api_server_that_fails_for_a_while_is_outlived(
