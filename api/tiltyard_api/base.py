@@ -45,6 +45,16 @@ def cel(*rules: tuple[str, str] | tuple[str, str, str]) -> SchemaExtra:
     return {"x-kubernetes-validations": [dict(zip(words, rule, strict=False)) for rule in rules]}
 
 
+def one_of(*kinds: str) -> str:
+    """CEL: exactly one of these fields is there."""
+    return f"[{', '.join(f'has(self.{kind})' for kind in kinds)}].exists_one(kind, kind)"
+
+
+def begins_with_none(name: str, *words: str) -> str:
+    """CEL: a text begins with none of these words."""
+    return " && ".join(f"!{name}.startsWith('{word}')" for word in words)
+
+
 def canonical(contract: Contract) -> bytes:
     """The one JSON spelling of an object that hashes are taken of: sorted keys, no blanks."""
     data = contract.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -11,9 +11,10 @@ from cluster.api import Api
 from kubectl import Kubectl
 from makers import SHARED, Document, make_document, make_resolved
 from tiltyard_api.manifest import read_pipeline
-from tiltyard_api.v1alpha1.deployment import VALUES_FROM, VOLUMES, Pod
 from tiltyard_api.v1alpha1.model import ModelStatus
+from tiltyard_api.v1alpha1.pod import VALUES_FROM, Pod
 from tiltyard_api.v1alpha1.status import PipelineStatus
+from tiltyard_api.v1alpha1.volumes import VOLUMES
 
 STRICT = ("--validate=strict", "-f", "-")
 

@@ -18,9 +18,10 @@ from tiltyard_api.v1alpha1.conditions import (
     ConditionType,
     EventReason,
 )
-from tiltyard_api.v1alpha1.deployment import OUR_LABELS, OUR_PATHS, OUR_VARIABLES, OUR_VOLUMES
 from tiltyard_api.v1alpha1.model import ModelStatus
+from tiltyard_api.v1alpha1.pod import OUR_LABELS, OUR_VARIABLES
 from tiltyard_api.v1alpha1.status import PipelineStatus
+from tiltyard_api.v1alpha1.volumes import OUR_PATHS, OUR_VOLUMES
 
 Schema = dict[str, Any]
 

@@ -3,15 +3,17 @@
 from collections.abc import Iterator
 
 from tiltyard_api.faults import Fault
-from tiltyard_api.v1alpha1.deployment import (
+from tiltyard_api.v1alpha1.pod import (
     LABEL_TAKEN,
     OUR_LABELS,
-    OUR_PATHS,
     OUR_VARIABLES,
-    OUR_VOLUMES,
-    PATH_TAKEN,
     VALUES_FROM,
     VARIABLE_TAKEN,
+)
+from tiltyard_api.v1alpha1.volumes import (
+    OUR_PATHS,
+    OUR_VOLUMES,
+    PATH_TAKEN,
     VOLUME_TAKEN,
     VOLUMES,
     WHAT_IS_PROJECTED,
