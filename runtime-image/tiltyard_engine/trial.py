@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from tiltyard_api.artifacts import TrialReport
 from tiltyard_api.base import Contract
@@ -56,6 +56,8 @@ class Trial(Contract):
     """Bytes of data that the child may have."""
 
     seconds: float
+    parent: int = Field(default_factory=os.getpid)
+    """Process that wants to know; without it nobody does."""
 
 
 def tried(trial: Trial) -> ResolvedModel:
@@ -193,6 +195,8 @@ def main() -> int:
 def _confine(trial: Trial) -> None:
     """Bound what this process may take, and end it with its parent."""
     end_with_parent(by=signal.SIGKILL)
+    if os.getppid() != trial.parent:  # it ended before we could be told
+        sys.exit(1)
     signal.alarm(int(trial.seconds) + 5)
     for what, most in (
         (resource.RLIMIT_DATA, trial.memory),

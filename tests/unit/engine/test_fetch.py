@@ -1,7 +1,12 @@
 """The fetcher, as a resolve Job and an init step run it: what it reports of which artifact."""
 
 import hashlib
+import json
 import secrets
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +19,7 @@ import archives
 import graphs
 from fetchers import LOCAL, artifacts, entry, fetcher, trial
 from givers import answer, giving, redirect, silent
+from programs import alive, descendants
 from tiltyard_api.v1alpha1.conditions import ConditionReason as Reason
 from tiltyard_engine.onnxfile import WeightsElsewhere, checked_graph
 
@@ -173,6 +179,22 @@ def test_a_model_that_does_not_end_is_ended(tmp_path: Path) -> None:
     found, _ = trial(slow, tmp_path, "--trial-timeout", "3s")
     assert found.reason is Reason.LOAD_FAILED
     assert "did not load and run within 3 s" in (found.fault or "")
+
+
+def test_what_tries_a_model_ends_with_the_fetcher_however_that_ends(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(graphs.endless(above=-1e6))
+    request = json.dumps({"entry": entry(f"file://{tmp_path}/m.onnx", timeout="1h")})
+    command = [sys.executable, "-m", "tiltyard_engine.fetch", "trial", "--request", request]
+    for number in (signal.SIGKILL, signal.SIGTERM):
+        with subprocess.Popen([*command, "--report", tmp_path / "report"]) as process:
+            while not (trying := descendants(process.pid)):
+                assert process.poll() is None
+                time.sleep(0.01)
+            process.send_signal(number)
+        deadline = time.monotonic() + 10
+        while any(map(alive, trying)):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
 
 def test_another_digest_is_refused_before_anything_parses(tmp_path: Path) -> None:
