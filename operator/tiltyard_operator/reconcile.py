@@ -19,20 +19,21 @@ from tiltyard_operator.desired.metadata import plan_name
 from tiltyard_operator.desired.pod import cpu_quantity, override_of
 from tiltyard_operator.desired.resolving import Place
 from tiltyard_operator.desired.workload import CAUSE, Cause, as_it_was
+from tiltyard_operator.errors import Refused
 from tiltyard_operator.events import Event, events, newly_synced
 from tiltyard_operator.kinds import CONFIG_MAP, PIPELINE, POD_MONITOR, Object
 from tiltyard_operator.metrics import ROUTING_SYNC_SECONDS
-from tiltyard_operator.observed import Observed, observe_workload
+from tiltyard_operator.observed import Observed, observe_workload, previous_status
 from tiltyard_operator.probe import Prober
 from tiltyard_operator.queue import Key
 from tiltyard_operator.reading import Reader
 from tiltyard_operator.resolving import start_trials
 from tiltyard_operator.settings import Settings
 from tiltyard_operator.slots import MOST, Slots
-from tiltyard_operator.status import Made, next_look, plain, report, worth_writing
+from tiltyard_operator.status import Made, next_look, plain, refusal, report, worth_writing
 from tiltyard_operator.verdicts import Verdict
 from tiltyard_operator.versions import keep_version, prune_versions
-from tiltyard_operator.writing import Pair, Writer, verdict
+from tiltyard_operator.writing import Pair, Writer, delay, verdict
 
 QUEUED = Verdict(
     ConditionReason.QUEUED,
@@ -71,6 +72,13 @@ class PipelineReconciler:
         if pipeline is None or "deletionTimestamp" in pipeline["metadata"]:
             self._census.note(key, None)
             return None  # Kubernetes deletes what it owned
+        try:
+            return self._reconcile(key, pipeline)
+        except Refused as error:  # where the operator lacks a right, people must hear of it
+            self._confess(pipeline, error)
+            raise
+
+    def _reconcile(self, key: Key, pipeline: Object) -> float | None:
         seen = self._reader.everything(pipeline)
         spec = accept(seen)
         seen = self._reader.trials(seen, spec)
@@ -99,19 +107,19 @@ class PipelineReconciler:
         taken, leftover = writer.taken(pairs), writer.leftover(pairs)
         if taken or leftover:
             return Made(seen.workload, refused=taken, held=leftover)
-        keep_version(self._cluster, seen, decision.target)
+        keep_version(writer, seen, decision.target)
         if _made_before(seen, decision.target):
             writer.note_deleted(pairs)
         for pair in pairs[:-1]:
             writer.ensure(pair)
         deployment, held = self._roll(writer, seen, pairs[-1])
-        if not writer.refused and not held:
+        if not writer.refused and not writer.delayed and not held:
             self._prune(writer, seen, decision, objects)
         return Made(
             observe_workload(deployment) or seen.workload,
             routed={one.hash for one in seen.tables} != {one.hash for one in decision.tables},
             refused=verdict(writer.refused),
-            held=held,
+            held=held or delay(writer.delayed),
             repaired=tuple(writer.repaired),
         )
 
@@ -158,7 +166,7 @@ class PipelineReconciler:
             if start not in seen.live and bundle.hash not in used:
                 old = self._cluster.get(CONFIG_MAP, namespace, plan_name(name, bundle.hash))
                 writer.remove(old)
-        prune_versions(self._cluster, seen)
+        prune_versions(writer, seen)
 
     def _report(
         self, seen: Observed, decision: Decision, made: Made
@@ -176,6 +184,14 @@ class PipelineReconciler:
             told = Event(EventReason.DRIFT_REPAIRED, f"put back: {', '.join(made.repaired)}")
             self._cluster.event(seen.document, told.type, told.reason, told.message)
         return status, next_look(seen, decision, made, now)
+
+    def _confess(self, pipeline: Object, error: Refused) -> None:
+        """Say that nothing can be said of a Pipeline, and why."""
+        before = previous_status(pipeline)
+        generation = pipeline["metadata"].get("generation", 0)
+        status = refusal(before, generation, error.message, self._clock())
+        if worth_writing(before, status, self._clock()):
+            self._cluster.write_status(PIPELINE, pipeline, plain(status))
 
 
 def _made_before(seen: Observed, target: Target) -> bool:

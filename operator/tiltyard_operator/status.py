@@ -20,7 +20,7 @@ from tiltyard_api.v1alpha1.status import (
     VariantStatus,
     VersionStatus,
 )
-from tiltyard_operator.conditions import Situation, judge, phase_of, stamped, unsynced
+from tiltyard_operator.conditions import Judged, Situation, judge, phase_of, stamped, unsynced
 from tiltyard_operator.decide import Decision
 from tiltyard_operator.desired.config import Bundle
 from tiltyard_operator.desired.metadata import selector_text
@@ -83,6 +83,21 @@ def report(seen: Observed, decision: Decision, made: Made, now: float) -> Pipeli
         models=_models(bundle) if bundle else None,
         steps=tuple(_steps(bundle, table, seen)) if bundle else None,
     )
+
+
+def refusal(before: PipelineStatus, generation: int, message: str, now: float) -> PipelineStatus:
+    """Say that the API server refuses what a reconcile cannot do without."""
+    why = Verdict(ConditionReason.APPLY_REFUSED, message)
+    judged = [
+        Judged(ConditionType.STALLED, "True", why),
+        Judged(ConditionType.READY, "False", why),
+    ]
+    gone = (ConditionType.STALLED, ConditionType.RECONCILING, ConditionType.READY)
+    kept = tuple(one for one in before.conditions or () if one.type not in gone)
+    moment = datetime.fromtimestamp(int(now), UTC)
+    conditions = kept + stamped(before.conditions, judged, generation, moment)
+    told = {"observed_generation": generation, "phase": "Stalled", "conditions": conditions}
+    return before.model_copy(update=told)
 
 
 def situate(seen: Observed, decision: Decision, made: Made, now: float) -> Situation:

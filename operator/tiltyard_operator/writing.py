@@ -7,11 +7,15 @@ from tiltyard_api.v1alpha1.conditions import ConditionReason
 from tiltyard_operator.cluster import Cluster
 from tiltyard_operator.desired.metadata import Owner
 from tiltyard_operator.drift import covers, was_ours
-from tiltyard_operator.errors import Refused
-from tiltyard_operator.kinds import Object, kind_of
+from tiltyard_operator.errors import Conflict, Refused, Unavailable
+from tiltyard_operator.kinds import CONFIG_MAP, DEPLOYMENT, Object, kind_of
 from tiltyard_operator.metrics import DRIFT_REPAIRED
 from tiltyard_operator.ownership import Whose, whose
 from tiltyard_operator.verdicts import Verdict
+
+JUDGED = (DEPLOYMENT, CONFIG_MAP)
+"""Kinds whose content follows from what was read of them: where that changed, it is to be decided
+anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,9 @@ class Writer:
     owner: Owner
     refused: list[str] = field(default_factory=list)
     """What the API server did not take, in its words."""
+
+    delayed: list[str] = field(default_factory=list)
+    """What could not be written this time, and why."""
 
     repaired: list[str] = field(default_factory=list)
     """What others had changed."""
@@ -75,17 +82,34 @@ class Writer:
         return Verdict(ConditionReason.RETRYING, said)
 
     def ensure(self, pair: Pair) -> Object | None:
-        """Make an object be what it is to be; None where the API server does not take it."""
-        live, wanted = pair.live, pair.wanted
-        if live and covers(live, wanted):
-            return live
-        if live and was_ours(live, wanted):
-            self.repair(pair)
+        """Make an object be what it is to be; None where the API server does not take it.
+
+        What goes wrong with one object does not keep the others from what they are to be. It is
+        read and tried once more, then left for the next time, and said; the second such object
+        ends the reconcile, as then it is not the object's fault.
+        """
         try:
-            return self._write(live, wanted)
-        except Refused as error:
-            self.refused.append(f"{pair.name}: {error.message}")
+            return self._ensure(pair)
+        except (Conflict, Unavailable) as error:
+            if kind_of(pair.wanted) in JUDGED or getattr(error, "retry_after", None):
+                raise
+            again = self.pair(pair.wanted)
+        if again.live and whose(again.live, self.owner) is not Whose.OURS:
+            raise Conflict(f"{pair.name} is somebody else's since it was read")
+        try:
+            return self._ensure(again)
+        except (Conflict, Unavailable) as error:
+            self.delayed.append(f"{pair.name}: {error}")
+            if len(self.delayed) > 1:
+                raise
             return None
+
+    def put(self, wanted: Object) -> None:
+        """Write an object without a look at what is there."""
+        try:
+            self.cluster.apply(wanted)
+        except Refused as error:
+            self._refuse(wanted, error)
 
     def note_deleted(self, pairs: Iterable[Pair]) -> None:
         """Note what somebody else deleted."""
@@ -101,7 +125,26 @@ class Writer:
     def remove(self, obj: Object | None) -> None:
         """Delete an object, if it is ours."""
         if obj and whose(obj, self.owner) is Whose.OURS and not _ending(obj):
-            self.cluster.delete(obj)
+            try:
+                self.cluster.delete(obj)
+            except Refused as error:
+                self._refuse(obj, error)
+
+    def _ensure(self, pair: Pair) -> Object | None:
+        live, wanted = pair.live, pair.wanted
+        if live and covers(live, wanted):
+            return live
+        try:
+            made = self._write(live, wanted)
+        except Refused as error:
+            self._refuse(wanted, error)
+            return None
+        if live and was_ours(live, wanted):
+            self.repair(pair)
+        return made
+
+    def _refuse(self, obj: Object, error: Refused) -> None:
+        self.refused.append(f"{obj['kind']} {obj['metadata']['name']}: {error.message}")
 
     def _write(self, live: Object | None, wanted: Object) -> Object:
         """Apply an object to the very version that was judged."""
@@ -117,6 +160,13 @@ def verdict(refused: list[str]) -> Verdict | None:
     if not refused:
         return None
     return Verdict(ConditionReason.APPLY_REFUSED, "; ".join(refused))
+
+
+def delay(delayed: list[str]) -> Verdict | None:
+    """Say what could not be written this time."""
+    if not delayed:
+        return None
+    return Verdict(ConditionReason.RETRYING, f"is tried again: {'; '.join(delayed)}")
 
 
 def _fixed(live: Object, wanted: Object) -> bool:

@@ -141,6 +141,26 @@ def test_an_object_of_somebody_else_is_left_alone(kubectl: Kubectl) -> None:
     await_ready(kubectl)
 
 
+def test_what_a_quota_forbids_is_named_while_all_else_is_made(kubectl: Kubectl) -> None:
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "no-services"},
+        "spec": {"hard": {"count/services": "0"}},
+    }
+    kubectl.apply(quota)
+    await_that(lambda: "used" in kubectl.get("quota", "no-services").get("status", {}))
+    kubectl.apply(bikes())
+    stalled = await_condition(kubectl, "Stalled", "True", "ApplyRefused")
+    message = condition(stalled, "Ready")["message"]
+    assert message.startswith(f"Service {NAME}: ")
+    assert "no-services" in message
+    await_that(lambda: set(children(kubectl)) == set(OWNED) - {"service"})
+    kubectl("delete", "quota", "no-services")
+    await_ready(kubectl)
+    assert "service" in children(kubectl)
+
+
 def test_new_weights_start_no_pod_anew(kubectl: Kubectl) -> None:
     kubectl.apply(bikes((1, 1)))
     before = await_ready(kubectl)
