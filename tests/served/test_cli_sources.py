@@ -78,7 +78,7 @@ def test_what_is_pinned_and_known_is_served_without_its_server(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("flags", "uri", "words"),
     [
-        ((), "pvc://models/m.onnx", "the volume 'models' is not mounted: give --pvc models="),
+        ((), "pvc://models/m.onnx", "the volume 'models' is not mounted at "),
         ((), "http://127.0.0.1:9/m.onnx", "cannot be read: Connection refused"),
     ],
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tiltyard_api.v1alpha1.conditions import ConditionReason
-from tiltyard_engine.sources.addresses import Addresses
+from tiltyard_engine.sources.addresses import Addresses, AddressRefused
 
 CHUNK = 1 << 20
 """Bytes that are asked for at a time: more makes nothing quicker, less does not stay unseen."""
@@ -129,3 +129,12 @@ Opened = AbstractContextManager[Stream]
 def unusable(message: str) -> ArtifactError:
     """Say that a source is not written as its kind is."""
     return ArtifactError(ConditionReason.SOURCE_UNSUPPORTED, message)
+
+
+def unreachable_elsewhere(place: str, refused: AddressRefused) -> ArtifactError:
+    """Say that a host is not asked since others could not ask it."""
+    return ArtifactError(
+        ConditionReason.ADDRESS_REFUSED,
+        f"{place} is at {refused}, which only this machine can reach:"
+        " name another host, or allow the address by --allow-address",
+    )

@@ -23,6 +23,7 @@ from tiltyard_engine.sources.base import (
     Pieces,
     Stream,
     shown,
+    unreachable_elsewhere,
 )
 
 REDIRECTS = 5
@@ -198,11 +199,7 @@ def _told(place: str, access: Access) -> Iterator[None]:
     try:
         yield
     except AddressRefused as error:
-        raise ArtifactError(
-            ConditionReason.ADDRESS_REFUSED,
-            f"{place} is at {error}, which only this machine can reach:"
-            " name another host, or allow the address by --allow-address",
-        ) from error
+        raise unreachable_elsewhere(place, error) from error
     except ssl.SSLCertVerificationError as error:
         raise ArtifactError(
             ConditionReason.ACCESS_DENIED,

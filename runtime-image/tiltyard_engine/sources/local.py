@@ -31,10 +31,10 @@ def open_claim(uri: str, parts: SplitResult, access: Access) -> Iterator[Stream]
     claim = parts.netloc
     root = access.claims.get(claim, Path(CLAIMS) / claim)
     if not claim or claim.startswith(".") or not root.is_dir():
-        remedy = f"give --pvc {claim}=FOLDER" if access.claims or not Path(CLAIMS).exists() else ""
         raise ArtifactError(
             ConditionReason.SOURCE_NOT_FOUND,
-            f"{uri}: the volume {claim!r} is not mounted{': ' if remedy else ''}{remedy}",
+            f"{uri}: the volume {claim!r} is not mounted at {root}: correct the uri, or name a"
+            f" folder in its place by --pvc {claim}=FOLDER",
         )
     with ExitStack() as stack:
         yield _stream(uri, _beneath(uri, root, _path(uri, parts).lstrip("/"), stack))

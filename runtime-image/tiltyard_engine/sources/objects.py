@@ -15,6 +15,7 @@ from tiltyard_engine.sources.base import (
     PassingError,
     Pieces,
     Stream,
+    unreachable_elsewhere,
     unusable,
 )
 from tiltyard_engine.sources.credentials import environment
@@ -117,11 +118,7 @@ def _judged(uri: str, variables: Mapping[str, str], access: Access) -> bool:
         try:
             access.addresses.of(parts.hostname or "", parts.port or 443)
         except AddressRefused as error:
-            raise ArtifactError(
-                ConditionReason.ADDRESS_REFUSED,
-                f"{uri}: {name} is at {error}, which only this machine can reach:"
-                " name another host, or allow the address by --allow-address",
-            ) from error
+            raise unreachable_elsewhere(f"{uri}: {name}", error) from error
         except (OSError, ValueError) as error:
             raise PassingError(f"{uri}: the host of {name} is not known") from error
     return plain

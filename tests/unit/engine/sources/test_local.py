@@ -66,7 +66,7 @@ def test_absolute_paths_may_be_written_as_uris(folder: Path, host: str) -> None:
         ("pvc://models/out.onnx", Reason.ACCESS_DENIED, "leads out of its volume"),
         ("pvc://models/out/passwd", Reason.ACCESS_DENIED, "leads out of its volume"),
         ("pvc://models", Reason.SOURCE_UNSUPPORTED, "Is a directory"),
-        ("pvc://other/a", Reason.SOURCE_NOT_FOUND, "'other' is not mounted: give --pvc other="),
+        ("pvc://other/a", Reason.SOURCE_NOT_FOUND, "'other' is not mounted at "),
         ("pvc:///a", Reason.SOURCE_NOT_FOUND, "is not mounted"),
     ],
 )
