@@ -64,27 +64,7 @@ POD_MONITOR = Kind("monitoring.coreos.com/v1", "PodMonitor", "podmonitors")
 """Of the Prometheus operator: a cluster may not have it."""
 
 KINDS: Mapping[tuple[str, str], Kind] = {
-    (one.api_version, one.kind): one
-    for one in (
-        PIPELINE,
-        MODEL,
-        DEPLOYMENT,
-        REPLICA_SET,
-        REVISION,
-        POD,
-        SERVICE,
-        CONFIG_MAP,
-        SERVICE_ACCOUNT,
-        EVENT,
-        JOB,
-        ROLE,
-        ROLE_BINDING,
-        AUTOSCALER,
-        DISRUPTION_BUDGET,
-        NETWORK_POLICY,
-        LEASE,
-        POD_MONITOR,
-    )
+    (one.api_version, one.kind): one for one in tuple(globals().values()) if isinstance(one, Kind)
 }
 
 OWNED = (

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import operators
 from cluster.api import MERGE, Api
 from cluster.plane import ControlPlane
 from kubectl import Kubectl
@@ -19,6 +20,7 @@ from tiltyard_operator.kinds import (
     POD_MONITOR,
     Object,
 )
+from waiting import await_that
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +32,10 @@ def cluster(control_plane: ControlPlane) -> Cluster:
 def config(namespace: str) -> Object:
     head = {"namespace": namespace, "name": "c", "labels": {"a": "ours"}}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": head, "data": {"x": "1"}}
+
+
+def pipeline(namespace: str) -> Object:
+    return operators.pipeline() | {"metadata": {"namespace": namespace, "name": "p"}}
 
 
 def path(obj: Object) -> str:
@@ -99,6 +105,7 @@ def test_what_a_quota_forbids_is_refused_in_the_servers_words(
     cluster: Cluster, kubectl: Kubectl, config: Object
 ) -> None:
     kubectl("create", "quota", "small", "--hard=count/configmaps=0")
+    await_that(lambda: "hard" in kubectl.get("quota", "small").get("status", {}))
     with pytest.raises(Refused, match="exceeded quota: small") as told:
         cluster.apply(config)
     assert (told.value.code, told.value.reason) == (403, "Forbidden")
@@ -112,14 +119,6 @@ def test_what_is_no_valid_object_is_refused_with_the_field(
     elsewhere = config["metadata"] | {"namespace": "there-is-none"}
     with pytest.raises(Refused, match="there-is-none"):
         cluster.apply(config | {"metadata": elsewhere})
-
-
-def pipeline(namespace: str, **spec: object) -> Object:
-    model = {"name": "m", "framework": "onnx", "source": {"uri": "file:///m.onnx"}}
-    head = {"namespace": namespace, "name": "p"}
-    steps = {"models": [model], "steps": [{"name": "s", "model": "m"}]}
-    version = PIPELINE.api_version
-    return {"apiVersion": version, "kind": "Pipeline", "metadata": head, "spec": steps | spec}
 
 
 def test_a_status_is_written_whole_and_never_the_spec(cluster: Cluster, namespace: str) -> None:

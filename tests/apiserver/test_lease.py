@@ -2,16 +2,13 @@
 
 import signal
 import time
-from pathlib import Path
 from typing import Any
 
 from cluster.api import Api
-from operators import OperatorProcess, Operators
-from tiltyard_operator.kinds import CONFIG_MAP, LEASE, PIPELINE
+from operators import PLAIN, OperatorProcess, Operators, create
+from tiltyard_operator.kinds import CONFIG_MAP, LEASE
 from tiltyard_operator.lease import DURATION, NAME
 from waiting import await_that
-
-PLAIN = (str(Path(__file__).parents[1] / "support/plain_operator.py"),)
 
 
 def start(operators: Operators, name: str) -> OperatorProcess:
@@ -20,13 +17,6 @@ def start(operators: Operators, name: str) -> OperatorProcess:
 
 def lease(api: Api, namespace: str) -> dict[str, Any]:
     return dict(api.call("GET", LEASE.path(namespace, NAME))["spec"])
-
-
-def create(api: Api, namespace: str, name: str) -> None:
-    models = [{"name": "m", "framework": "onnx", "source": {"uri": "https://models/m.onnx"}}]
-    spec = {"models": models, "steps": [{"name": "s", "model": "m"}]}
-    body = {"apiVersion": PIPELINE.api_version, "kind": "Pipeline", "metadata": {"name": name}}
-    api.call("POST", PIPELINE.path(namespace), body | {"spec": spec})
 
 
 def has_child(api: Api, namespace: str, name: str) -> bool:

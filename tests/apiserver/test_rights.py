@@ -13,11 +13,9 @@ from cluster.binaries import Binaries
 from cluster.crds import install_crds
 from cluster.plane import ControlPlane, running
 from kubectl import Kubectl
-from operators import ACCOUNT, RIGHTS, Operators
-from tiltyard_operator.kinds import CONFIG_MAP, PIPELINE
+from operators import ACCOUNT, PLAIN, RIGHTS, Operators, create
+from tiltyard_operator.kinds import CONFIG_MAP
 from waiting import await_that
-
-PLAIN = (str(Path(__file__).parents[1] / "support/plain_operator.py"),)
 
 READ = {"get", "list", "watch"}
 KEPT = READ | {"create", "patch"}
@@ -155,19 +153,12 @@ def test_with_rights_in_the_whole_cluster_every_namespace_is_served(
         try:
             operators.start(command=PLAIN, TILTYARD_NAMESPACES="").await_work()
             for name in ("shop", "bank"):
-                _create(api, name)
+                create(api, name)
                 child = CONFIG_MAP.path(name, "p-routing")
                 await_that(lambda child=child: api.get(child))  # type: ignore[misc]
         finally:
             operators.stop()
             api.close()
-
-
-def _create(api: Api, namespace: str) -> None:
-    models = [{"name": "m", "framework": "onnx", "source": {"uri": "https://models/m.onnx"}}]
-    spec = {"models": models, "steps": [{"name": "s", "model": "m"}]}
-    body = {"apiVersion": PIPELINE.api_version, "kind": "Pipeline", "metadata": {"name": "p"}}
-    api.call("POST", PIPELINE.path(namespace), body | {"spec": spec})
 
 
 def test_refusals_of_rights_are_named_and_end_when_they_are_lifted(
@@ -178,7 +169,7 @@ def test_refusals_of_rights_are_named_and_end_when_they_are_lifted(
     role = kubectl.get("role", ACCOUNT)
     without = [rule for rule in role["rules"] if "configmaps" not in rule["resources"]]
     kubectl.apply(_role(kubectl, without))
-    _create(api, kubectl.namespace)
+    create(api, kubectl.namespace)
     phrase = "the API server refused what a reconcile wanted"
     await_that(lambda: operator.said(phrase))
     said = next(line for line in operator.lines() if line["message"] == phrase)

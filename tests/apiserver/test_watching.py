@@ -16,11 +16,10 @@ from faultproxy.faults import answer, forward, late
 from faultproxy.proxy import FaultProxy
 from faultproxy.watches import dropping, error, freezing, untouched
 from kubectl import Kubectl
-from operators import OperatorProcess, Operators
+from operators import PLAIN, OperatorProcess, Operators, create
 from tiltyard_operator.kinds import CONFIG_MAP, PIPELINE
 from waiting import await_that
 
-PLAIN = (str(Path(__file__).parents[1] / "support/plain_operator.py"),)
 SOON = 10.0
 """Seconds in which what an event tells of is done, on a machine that is busy."""
 
@@ -30,20 +29,6 @@ Object = dict[str, Any]
 @pytest.fixture
 def operator(operators: Operators) -> OperatorProcess:
     return operators.start(command=PLAIN).await_work()
-
-
-def pipeline(namespace: str, name: str = "p") -> Object:
-    models = [{"name": "m", "framework": "onnx", "source": {"uri": "https://models/m.onnx"}}]
-    return {
-        "apiVersion": PIPELINE.api_version,
-        "kind": PIPELINE.kind,
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {"models": models, "steps": [{"name": "s", "model": "m"}]},
-    }
-
-
-def create(api: Api, namespace: str, name: str = "p") -> Object:
-    return api.call("POST", PIPELINE.path(namespace), pipeline(namespace, name))
 
 
 def child(api: Api, namespace: str, name: str = "p") -> Object | None:

@@ -12,14 +12,31 @@ from typing import Any
 from kubernetes import config
 from kubernetes.client import Configuration
 
+from cluster.api import Api
 from cluster.plane import ControlPlane
 from cluster.processes import Child
 from kubectl import Kubectl
 from tiltyard_operator.cluster import Bounds, Cluster
+from tiltyard_operator.kinds import PIPELINE
 from waiting import await_that
 
 RIGHTS = Path(__file__).parents[2] / "operator/rbac"
 ACCOUNT = "tiltyard-operator"
+PLAIN = (str(Path(__file__).with_name("plain_operator.py")),)
+"""Command of an operator with the simplest story; see there."""
+
+
+def pipeline(name: str = "p") -> dict[str, Any]:
+    """Give a Pipeline that admission takes, of a model that nobody can fetch."""
+    models = [{"name": "m", "framework": "onnx", "source": {"uri": "https://models/m.onnx"}}]
+    spec = {"models": models, "steps": [{"name": "s", "model": "m"}]}
+    kind = {"apiVersion": PIPELINE.api_version, "kind": PIPELINE.kind}
+    return {**kind, "metadata": {"name": name}, "spec": spec}
+
+
+def create(api: Api, namespace: str, name: str = "p") -> dict[str, Any]:
+    """Create such a Pipeline."""
+    return api.call("POST", PIPELINE.path(namespace), pipeline(name))
 
 
 def configuration(kubeconfig: Path) -> Configuration:
