@@ -36,8 +36,8 @@ test: dev-env cluster-programs ## run the tests (everything but what is marked f
 test-full: dev-env cluster-programs ## run every test, the long ones too
 	$(BIN)/pytest -n 2
 
-cluster: dev-env ## run a Kubernetes control plane on this machine, with the CRDs, until Ctrl-C
-	@PYTHONPATH=tools $(BIN)/python -m cluster up
+cluster: dev-env ## run a Kubernetes control plane and the operator on this machine, until Ctrl-C
+	@PYTHONPATH=tools:tests/support $(BIN)/python -m laptop
 
 # Where the programs cannot be built, the tests that need them are skipped; under CI that is a failure.
 cluster-programs: dev-env ## build the programs of the control plane (minutes, once)

@@ -1,13 +1,11 @@
-"""A control plane by hand: `make cluster`; its programs: `make cluster-programs`."""
+"""Programs of the control plane: `make cluster-programs`."""
 
 import signal
 import sys
-import tempfile
 from pathlib import Path
 
 from cluster.binaries import Binaries, MissingError, provide
-from cluster.crds import install_crds
-from cluster.plane import NotReadyError, running
+from cluster.plane import NotReadyError
 from cluster.shared import keep
 
 
@@ -18,24 +16,6 @@ def programs() -> Binaries:
     return binaries
 
 
-def up() -> None:
-    """Run a control plane until Ctrl-C."""
-    binaries = programs()
-    with (
-        tempfile.TemporaryDirectory(prefix="tiltyard-cluster-") as directory,
-        running(Path(directory), binaries) as processes,
-    ):
-        plane = processes.plane
-        install_crds(plane)
-        print(f"ready after {plane.seconds:.1f} s at {plane.url}; logs are in {plane.directory}")
-        print("in another shell:")
-        print(f"  export KUBECONFIG={plane.kubeconfig}")
-        print(f"  export PATH={plane.kubectl.parent}:$PATH")
-        print("  kubectl get pipelines")
-        print("Ctrl-C ends it and removes all of it", flush=True)
-        signal.pause()
-
-
 def main() -> int:
     """Run one of the commands."""
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -44,12 +24,10 @@ def main() -> int:
         match sys.argv[1:]:
             case ["programs"]:
                 programs()
-            case ["up"]:
-                up()
             case ["keep", directory]:
                 keep(Path(directory))
             case _:
-                print("usage: python -m cluster programs|up", file=sys.stderr)
+                print("usage: python -m cluster programs", file=sys.stderr)
                 return 2
     except KeyboardInterrupt:
         return 0
