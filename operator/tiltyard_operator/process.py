@@ -27,7 +27,7 @@ LOOKS_EVERY = 0.2
 """Seconds between two looks at whether anything ended."""
 
 LEASE_BOUNDS = Bounds(connect=1.5, silence=2.0, total=4.0)
-"""Two attempts at a renewal fit into the time for which the Lease is held."""
+"""Reading and writing the Lease end, whatever the server does, while it is still held."""
 
 Assemble = Callable[[Cluster, Prober], Mapping[Kind, Reconcile]]
 """Makes what reconciles each kind of key."""
