@@ -44,7 +44,8 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a folder": (lambda folder: (folder / "m.onnx").mkdir(), "file:m.onnx: Is a directory"),
     "empty": (of_bytes(b""), "file:m.onnx is not an ONNX model"),
     "truncated": (of_bytes(WHOLE[: len(WHOLE) // 2]), "file:m.onnx is not an ONNX model"),
-    "not ONNX": (of_bytes(b"PK\3\4 a zip, says its head"), "file:m.onnx is not an ONNX model"),
+    "not ONNX": (of_bytes(b"hello"), "file:m.onnx is not an ONNX model"),
+    "no zip": (of_bytes(b"PK\3\4 a zip, says its head"), "file:m.onnx is a damaged zip"),
     "weights outside": (
         lambda folder: external(folder, "../weights.bin"),
         "file:m.onnx keeps weights outside itself (../weights.bin)",
