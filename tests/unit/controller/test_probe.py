@@ -1,6 +1,7 @@
 """Pods are asked all at once, each within bounds; who is silent is silent since a time."""
 
 import json
+import os
 import time
 from typing import Any
 
@@ -12,6 +13,9 @@ from tiltyard_api.names import MANAGEMENT_PORT
 from tiltyard_operator.probe import FORGOTTEN_AFTER, PATIENCE, Prober, by_way_of, directly
 
 Pod = dict[str, Any]
+NETWORK = f"127.1.{61 + int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0')[2:])}"
+"""Addresses of this test process alone: pods answer on a port that is always the same."""
+
 STATUS = {"plan": "abc", "routing": {"revision": 7}}
 SAID = (200, {}, json.dumps(STATUS).encode())
 
@@ -22,9 +26,9 @@ def pod(name: str, address: str | None) -> Pod:
 
 
 def test_pods_say_what_they_serve() -> None:
-    with stressed(SAID, address=("127.0.61.1", MANAGEMENT_PORT)) as server:
+    with stressed(SAID, address=(f"{NETWORK}.1", MANAGEMENT_PORT)) as server:
         said = Prober(directly()).ask(
-            [pod("a", "127.0.61.1"), pod("b", "127.0.61.2"), pod("c", None)]
+            [pod("a", f"{NETWORK}.1"), pod("b", f"{NETWORK}.2"), pod("c", None)]
         )
     assert said["a"].status == STATUS
     assert said["a"].silent_since is None
@@ -44,8 +48,8 @@ def test_pods_say_what_they_serve() -> None:
     ],
 )
 def test_what_is_no_status_is_silence(answer: tuple[int, dict[str, str], bytes]) -> None:
-    with stressed(answer, address=("127.0.61.3", MANAGEMENT_PORT)):
-        said = Prober(directly()).ask([pod("a", "127.0.61.3")])["a"]
+    with stressed(answer, address=(f"{NETWORK}.3", MANAGEMENT_PORT)):
+        said = Prober(directly()).ask([pod("a", f"{NETWORK}.3")])["a"]
     assert said.status is None
     assert said.silent_since is not None
     assert said.fault
@@ -53,10 +57,10 @@ def test_what_is_no_status_is_silence(answer: tuple[int, dict[str, str], bytes])
 
 @pytest.mark.parametrize("behave", [hang, trickle], ids=lambda one: one.__name__)
 def test_many_that_do_not_answer_take_no_longer_than_one(behave: Any) -> None:  # noqa: ANN401
-    with ill_behaved(behave, ("127.0.61.4", MANAGEMENT_PORT)):
+    with ill_behaved(behave, (f"{NETWORK}.4", MANAGEMENT_PORT)):
         prober = Prober(directly())
         started = time.monotonic()
-        said = prober.ask([pod(str(number), "127.0.61.4") for number in range(20)])
+        said = prober.ask([pod(str(number), f"{NETWORK}.4") for number in range(20)])
         assert time.monotonic() - started < 2 * PATIENCE + 1
     assert len(said) == 20
     assert all(one.silent_since for one in said.values())
