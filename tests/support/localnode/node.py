@@ -3,7 +3,8 @@
 What it honours: init containers, restarts, probes, volumes of configuration, the downward API,
 termination messages, graceful ends, claims on volumes that are folders of this machine. What it
 does not: images, limits, users, volumes that change, networks of their own (each pod has an address
-of the loopback interface, and sees all the others).
+of the loopback interface, and sees all the others; no address of that kind may stand in an
+EndpointSlice, so Services lead nowhere), `kubectl logs` and `kubectl exec`.
 """
 
 import itertools
