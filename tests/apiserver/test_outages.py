@@ -31,6 +31,8 @@ LENGTHS = [
     pytest.param(FULL_SECONDS, id="600s", marks=pytest.mark.full),
 ]
 
+pytestmark = pytest.mark.timeout(300)  # with the rollout before each, on a busy machine
+
 WATCHED = ("pipelines", "configmaps", "deployments", "services", "jobs", "pods")
 
 
@@ -183,7 +185,6 @@ def test_what_happened_while_the_operator_was_down_is_made_up_for(operated: Grou
     assert_same(expected, found)
 
 
-@pytest.mark.timeout(300)
 def test_a_change_that_is_taken_back_at_any_moment_leaves_no_trace(operated: Ground) -> None:
     expected = rest(operated).result
     for pause in (0.0, 0.3, 1.0, 2.5, 5.0):
