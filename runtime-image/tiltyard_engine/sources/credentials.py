@@ -120,7 +120,7 @@ def _gs(uri: str, found: dict[str, str], access: Access) -> dict[str, str]:
 
 def _az(uri: str, found: dict[str, str], access: Access) -> dict[str, str]:
     """Take the parts of a connection string, and the short name of the account."""
-    del uri, access
+    del access
     text = found.pop("AZURE_STORAGE_CONNECTION_STRING", "")
     parts = dict(part.split("=", 1) for part in text.split(";") if "=" in part)
     mine = {
@@ -130,6 +130,12 @@ def _az(uri: str, found: dict[str, str], access: Access) -> dict[str, str]:
         mine.setdefault("AZURE_STORAGE_ACCOUNT_NAME", found.pop("AZURE_STORAGE_ACCOUNT"))
     if "AZURE_STORAGE_KEY" in found:
         mine.setdefault("AZURE_STORAGE_ACCOUNT_KEY", found.pop("AZURE_STORAGE_KEY"))
+    if "AZURE_STORAGE_ACCOUNT_NAME" not in mine | found:
+        raise ArtifactError(
+            ConditionReason.ACCESS_DENIED,
+            f"{uri}: nothing names the storage account: set AZURE_STORAGE_ACCOUNT_NAME, or"
+            " AZURE_STORAGE_CONNECTION_STRING, in the Secret",
+        )
     return mine | found
 
 

@@ -35,6 +35,9 @@ ENDPOINTS = (
 )
 """Variables by which another server than the cloud's own is named."""
 
+CONNECT_SECONDS = 5.0
+"""To connect: off the clouds nobody answers at the address where they hand out credentials."""
+
 STATUS = re.compile(r"status code: ([1-5]\d\d)")
 DENIED = ("401", "403")
 PASSING = ("408", "429", "500", "502", "503", "504")
@@ -95,7 +98,7 @@ def _store(uri: str, scheme: str, bucket: str, access: Access) -> object:
         left = access.remaining(uri)
         client: dict[str, object] = {
             "allow_http": plain,
-            "connect_timeout": _duration(min(silence, left)),
+            "connect_timeout": _duration(min(CONNECT_SECONDS, silence, left)),
             "read_timeout": _duration(silence),
             "timeout": _duration(left),
         }
@@ -103,8 +106,15 @@ def _store(uri: str, scheme: str, bucket: str, access: Access) -> object:
         if authority:
             client["root_certificate"] = authority
         store = getattr(obstore.store, CLASSES[scheme])
-        # One policy of attempts for all sources: ours.
-        return store(bucket, client_options=client, retry_config={"max_retries": 0})
+        try:
+            # One policy of attempts for all sources: ours.
+            return store(bucket, client_options=client, retry_config={"max_retries": 0})
+        except Exception as error:  # a class of its own for each kind of setting
+            raise ArtifactError(
+                ConditionReason.ACCESS_DENIED,
+                f"{uri}: its bucket or its credentials are not written as they must be:"
+                f" check {', '.join(sorted(variables)) or 'secretName'}",
+            ) from error
 
 
 def _judged(uri: str, variables: Mapping[str, str], access: Access) -> bool:

@@ -1,0 +1,47 @@
+"""Credentials of object stores that cannot be used: said before anybody is asked."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from object_stores import secret_folder
+from tiltyard_api.v1alpha1.conditions import ConditionReason as Reason
+from tiltyard_engine.artifacts import fetch
+from tiltyard_engine.sources.addresses import EVERYWHERE, Addresses
+from tiltyard_engine.sources.base import Access, ArtifactError, Limits
+
+FEDERATED = json.dumps({"type": "external_account", "private_key": "s3cr3t"})
+
+
+@pytest.mark.parametrize(
+    ("uri", "keys", "words"),
+    [
+        ("az://models/m.onnx", {}, "nothing names the storage account: set AZURE_STORAGE_"),
+        (
+            "az://models/m.onnx",
+            {"AZURE_STORAGE_CONNECTION_STRING": "AccountName=a;AccountKey=s3cr3t no base64"},
+            "check AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_ACCOUNT_NAME",
+        ),
+        ("gs://models/m.onnx", {"key.json": FEDERATED}, "is external_account, only service_"),
+        ("gs://models/m.onnx", {"key.json": "s3cr3t"}, "is no JSON, only service_account"),
+        (
+            "gs://models/m.onnx",
+            {"key.json": json.dumps({"type": "service_account", "private_key": "s3cr3t"})},
+            "check GOOGLE_SERVICE_ACCOUNT_KEY",
+        ),
+    ],
+)
+def test_what_cannot_be_used_is_said_without_being_shown(
+    tmp_path: Path, uri: str, keys: dict[str, str], words: str
+) -> None:
+    access = Access(
+        addresses=Addresses(EVERYWHERE),
+        secret=secret_folder(tmp_path / "secret", keys),
+        limits=Limits(attempts=1, seconds=10.0),
+    )
+    with pytest.raises(ArtifactError) as caught:
+        fetch(uri, None, access, tmp_path / "store")
+    assert caught.value.reason is Reason.ACCESS_DENIED
+    assert words in str(caught.value)
+    assert "s3cr3t" not in str(caught.value)
