@@ -1,7 +1,7 @@
 """Whatever one write meets, and whenever the operator dies: a Pipeline comes to the same.
 
 The oracle is a run without a fault: the same objects with the same content, the same status, no
-object twice, and quiet at the end.
+object twice, nothing of others written, and quiet at the end.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +11,17 @@ from typing import Any
 import pytest
 
 from cluster.plane import ControlPlane
-from experiments import FIRST, NAME, SECOND, Run, Snapshot, assert_same, open_lanes, reach
+from experiments import (
+    FIRST,
+    NAME,
+    SECOND,
+    Run,
+    Snapshot,
+    assert_nothing_of_others_was_written,
+    assert_same,
+    open_lanes,
+    reach,
+)
 from faultproxy import faults
 from faultproxy.faults import Fault
 from ground import Ground
@@ -92,6 +102,8 @@ def make_with(lanes: list[Ground], choose: Choose) -> None:
         lane.forget(NAME)
 
     assert run_cases(lanes, choose(expected), one) == {}, "\n".join(expected.writes)
+    for lane in lanes:
+        assert_nothing_of_others_was_written(lane)
 
 
 def change_with(lanes: list[Ground], choose: Choose) -> None:

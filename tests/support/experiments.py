@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bikes import NAME, bikes, file_of
+from bikes import NAME, bikes, file_of, writes
 from cluster.plane import ControlPlane
 from ground import Ground, ground
 from snapshots import snapshot
@@ -49,8 +49,8 @@ def reach(lane: Ground, document: Object) -> Run:
 def rest(lane: Ground) -> Run:
     """Let the Pipeline come to rest."""
     lane.settle(NAME)
-    writes = tuple(str(write) for write in lane.proxy.writes)
-    return Run(writes, snapshot(lane.kubectl, NAME))
+    seen = tuple(str(write) for write in lane.proxy.writes)
+    return Run(seen, snapshot(lane.kubectl, NAME))
 
 
 def assert_same(expected: Snapshot, found: Snapshot) -> None:
@@ -61,6 +61,13 @@ def assert_same(expected: Snapshot, found: Snapshot) -> None:
         name = f"{key} as it should be"
         lines += difflib.unified_diff(before, after, name, key, lineterm="", n=2)
     assert not lines, "\n".join(lines)
+
+
+def assert_nothing_of_others_was_written(lane: Ground) -> None:
+    """Insist that every write of the operator, as the API server saw it, was to what is its own."""
+    written = writes(lane.audit_log, lane.kubectl.namespace)
+    assert written
+    assert [one for one in written if not one.partition("/")[2].startswith(NAME)] == []
 
 
 @contextmanager

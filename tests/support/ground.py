@@ -35,12 +35,14 @@ class Ground:
         node: LocalNode,
         proxy: FaultProxy,
         operators: Operators,
+        audit_log: Path,
         **settings: str,
     ) -> None:
         self.kubectl = kubectl
         self.api = api
         self.node = node
         self.proxy = proxy
+        self.audit_log = audit_log
         self.starts = 0
         self._operators = operators
         self._settings = settings
@@ -131,7 +133,15 @@ def ground(
         running_node(plane, namespace, directory / "node") as node,
         FaultProxy().running(plane) as proxy,
     ):
-        made = Ground(kubectl, api, node, proxy, Operators(plane, namespace, directory), **settings)
+        made = Ground(
+            kubectl,
+            api,
+            node,
+            proxy,
+            Operators(plane, namespace, directory),
+            plane.audit_log,
+            **settings,
+        )
         try:
             made.operator.await_work()
             yield made
