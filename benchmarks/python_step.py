@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import guard
 import numpy as np
 from measure import tree
 from peers import python_function
@@ -116,7 +117,9 @@ def _mlserver(folder: Path) -> Iterator[Contestant]:
         stdout=subprocess.PIPE,
         text=True,
         cwd=folder,
+        start_new_session=True,
     )
+    guard.watch(process.pid)
     if process.stdin is None or process.stdout is None:
         raise RuntimeError("no pipes")
     given, told = process.stdin, process.stdout
@@ -135,6 +138,7 @@ def _mlserver(folder: Path) -> Iterator[Contestant]:
         given.close()
         process.wait(30)
         told.close()
+        guard.forget(process.pid)
 
 
 def _seconds(contestant: Contestant) -> float:

@@ -63,8 +63,8 @@ class Worker:
             queue=queue,
             report=report,
             cell=cell,
-            inputs=[[one.graph_name, one.type.value] for one in plan.inputs],
-            outputs=[[one.graph_name, one.type.value] for one in plan.outputs],
+            inputs={one.graph_name: one.type.value for one in plan.inputs},
+            outputs={one.graph_name: one.type.value for one in plan.outputs},
         )
         # -I: neither variables nor the user's own packages reach in; -B: it may write nowhere.
         command = [

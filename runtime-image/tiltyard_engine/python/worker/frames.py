@@ -7,6 +7,7 @@ Both sides know from the plan which arrays come and of what type, so nothing say
 are sent as a JSON list. Whoever reads trusts neither lengths nor bytes.
 """
 
+import functools
 import json
 import math
 import struct
@@ -18,6 +19,9 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 Piece = bytes | memoryview
+Lengths = tuple[tuple[tuple[int, ...], int], ...]
+"""Shape and bytes of each array."""
+
 ALIGNED = 8
 COPIED_BYTES = 4096
 """Below it a copy is quicker than a view."""
@@ -55,7 +59,8 @@ def _bytes_of(array: Array, kind: str) -> Piece:
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
-def read_lengths(header: bytes, count: int) -> list[tuple[tuple[int, ...], int]]:
+@functools.lru_cache(maxsize=64)  # calls mostly look like the one before
+def read_lengths(header: bytes, count: int) -> Lengths:
     """Shape and bytes of each array.
 
     Raises:
@@ -81,17 +86,17 @@ def read_lengths(header: bytes, count: int) -> list[tuple[tuple[int, ...], int]]
         raise FrameError("lengths are missing") from None
     if place != len(numbers):
         raise FrameError("more lengths than arrays")
-    return arrays
+    return tuple(arrays)
 
 
-def total_bytes(arrays: Sequence[tuple[tuple[int, ...], int]]) -> int:
+def total_bytes(arrays: Lengths) -> int:
     """How many bytes follow."""
     return sum(size + -size % ALIGNED for _, size in arrays)
 
 
 def unpacked(
     view: memoryview,
-    arrays: Sequence[tuple[tuple[int, ...], int]],
+    arrays: Lengths,
     types: Sequence[str],
 ) -> list[Array]:
     """Arrays over the bytes that came; they share the memory.

@@ -1,6 +1,6 @@
 """Checks what `process_data` returned, and makes it arrays of the types that were declared."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,12 @@ class WrongOutputError(Exception):
     """The function returned something other than its entry says."""
 
 
-def arrays_of(result: object, outputs: Sequence[tuple[str, str]]) -> list[Array]:
+def arrays_of(result: object, outputs: Mapping[str, str]) -> list[Array]:
     """Give the declared outputs, in order; what else was returned is left.
 
     Args:
         result: what the function returned.
-        outputs: name and type of each output.
+        outputs: type of each output, by name.
 
     Raises:
         WrongOutputError: with the output's name and what was expected of it.
@@ -26,11 +26,11 @@ def arrays_of(result: object, outputs: Sequence[tuple[str, str]]) -> list[Array]
     if not isinstance(result, dict):
         kind = type(result).__name__
         raise WrongOutputError(f"process_data returned {kind}, not a dict of arrays by name")
-    missing = [name for name, _ in outputs if name not in result]
+    missing = [name for name in outputs if name not in result]
     if missing:
         there = ", ".join(str(name)[:64] for name in list(result)[:16]) or "nothing"
         raise WrongOutputError(f"process_data returned no {missing[0]!r} (there: {there})")
-    return [_converted(name, result[name], kind) for name, kind in outputs]
+    return [_converted(name, result[name], kind) for name, kind in outputs.items()]
 
 
 def _converted(name: str, value: Any, kind: str) -> Array:  # noqa: ANN401 - the function's own

@@ -1,5 +1,6 @@
 """Loads a Python model and answers its calls, one at a time."""
 
+import functools
 import io
 import json
 import mmap
@@ -47,7 +48,7 @@ FRAMES = 20
 Function = Callable[[dict[str, Array]], object]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Task:
     """What a keeper tells a worker, as JSON."""
 
@@ -62,9 +63,14 @@ class Task:
     """Descriptors: where calls come from, where to say once that it is loaded, and a page that
     tells since when it has been busy."""
 
-    inputs: list[list[str]]
-    outputs: list[list[str]]
-    """Name and type of each."""
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+    """Type of each, by name."""
+
+    @functools.cached_property
+    def types(self) -> tuple[list[str], list[str]]:
+        """Types of inputs and of outputs, in order."""
+        return list(self.inputs.values()), list(self.outputs.values())
 
 
 class LoadFault(Exception):  # noqa: N818 - the field's word
@@ -179,17 +185,16 @@ def _inputs(caller: socket.socket, message: bytes, task: Task) -> dict[str, Arra
             if not more:
                 raise ConnectionResetError
             got += more
-    types = [kind for _, kind in task.inputs]
-    arrays = unpacked(view, lengths, types)
-    return {name: array for (name, _), array in zip(task.inputs, arrays, strict=True)}
+    arrays = unpacked(view, lengths, task.types[0])
+    return dict(zip(task.inputs, arrays, strict=True))
 
 
 def _answer(inputs: dict[str, Array], task: Task, function: Function) -> tuple[list[Piece], int]:
     """Run the function. Whatever it raises becomes words; what would end us still does."""
     try:
         result = function(inputs)
-        arrays = arrays_of(result, [(name, kind) for name, kind in task.outputs])
-        lengths, pieces, size = packed(arrays, [kind for _, kind in task.outputs])
+        arrays = arrays_of(result, task.outputs)
+        lengths, pieces, size = packed(arrays, task.types[1])
     except WrongOutputError as error:
         return [_failed(MISFIT, str(error))], 0
     except Exception as error:  # noqa: BLE001 - the function's own
