@@ -9,10 +9,12 @@ A program of its own, so that a bad artifact hurts neither who asked nor an engi
 
 import argparse
 import ipaddress
+import os
 import signal
 import sys
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -219,7 +221,8 @@ def _artifacts(file: Path, store: Path, setting: Setting) -> int:
 
 def _models(store: Path, setting: Setting) -> int:
     request = ResolveRequest.model_validate_json(sys.stdin.read())
-    found = [_resolution(model, setting, store) for model in request.models]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # most of the time is the trials' own
+        found = list(pool.map(lambda model: _resolution(model, setting, store), request.models))
     sys.stdout.write(ResolveReport(models=tuple(found)).model_dump_json(by_alias=True))
     return 0
 

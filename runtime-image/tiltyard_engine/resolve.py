@@ -1,12 +1,17 @@
 """Finds out what a model is: fetches it, compares its digest, unpacks it, tries it in a child."""
 
 import os
+import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from tiltyard_api.base import digest
 from tiltyard_api.resolved import ResolvedModel
-from tiltyard_api.v1alpha1.models import Framework, ModelEntry
+from tiltyard_api.v1alpha1.models import Framework, ModelEntry, Source
 from tiltyard_core.signature import declared
 from tiltyard_engine.artifacts import Fetched, Progress, fetch, opened
 from tiltyard_engine.python.environment import FOLDER, Installs
@@ -19,6 +24,10 @@ GROUP_MEMORY = Path("/sys/fs/cgroup/memory.max")
 
 SHARE = 0.75
 """Of the memory there is: what a model may take while it is tried; the rest is for us."""
+
+
+TRIED = "tried"
+"""Folder of the store that keeps what trials found: on a laptop the same model is tried once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +70,27 @@ def resolve(
     trial = trial_of(entry, fetched, access, bounds)
     if entry.framework is Framework.PYTHON:
         return Found(_tried_python(trial, store / FOLDER, bounds), fetched.address)
-    return Found(tried(trial), fetched.address)
+    return Found(_tried_once(trial, store / TRIED), fetched.address)
+
+
+def _tried_once(trial: Trial, known: Path) -> ResolvedModel:
+    """Try a model, unless the same bytes were tried here with the same configuration."""
+    file = known / f"{trial.digest}-{_configuration(trial.entry)}.json"
+    with suppress(OSError, ValidationError):
+        return ResolvedModel.model_validate_json(file.read_bytes())
+    found = tried(trial)
+    known.mkdir(exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=known, delete=False) as fresh:
+        fresh.write(found.model_dump_json(by_alias=True).encode())
+    Path(fresh.name).replace(file)
+    return found
+
+
+def _configuration(entry: ModelEntry) -> str:
+    """Digest of what a trial depends on beside the bytes: fields of the entry, and what runs it."""
+    runtime = f"file:onnxruntime-{version('onnxruntime')}"
+    anywhere = Source(uri=runtime)
+    return digest(entry.model_copy(update={"name": "tried", "source": anywhere}))[:16]
 
 
 def _tried_python(trial: Trial, environments: Path, bounds: Bounds) -> ResolvedModel:

@@ -21,7 +21,10 @@ from fetchers import LOCAL, artifacts, entry, fetcher, trial
 from givers import answer, giving, redirect, silent
 from programs import alive, descendants
 from tiltyard_api.v1alpha1.conditions import ConditionReason as Reason
+from tiltyard_api.v1alpha1.models import Batch
 from tiltyard_engine.onnxfile import WeightsElsewhere, checked_graph
+from tiltyard_engine.resolve import Bounds, resolve, usual_memory
+from tiltyard_engine.sources.base import Access, ArtifactError
 
 LINEAR = graphs.linear()
 DIGEST = hashlib.sha256(LINEAR).hexdigest()
@@ -46,6 +49,19 @@ def test_a_model_is_fetched_tried_and_reported(tmp_path: Path) -> None:
     assert (found.resolved.digest, found.resolved.size) == (DIGEST, len(LINEAR))
     assert [one.name for one in found.resolved.inputs] == ["x"]
     assert found.resolved.outputs[0].shape == (-1, 1)
+
+
+def test_a_machine_tries_a_model_once_and_again_when_its_entry_changes(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(LINEAR)
+    store, access = tmp_path / "store", Access()
+    model = entry(f"file://{tmp_path}/m.onnx")
+    plenty, nothing = Bounds(usual_memory()), Bounds(memory=1 << 20)
+    found = resolve(model, access, store, plenty)
+    renamed = model.model_copy(update={"name": "another"})
+    assert resolve(renamed, access, store, nothing) == found, "there was no need to try it"
+    single = model.model_copy(update={"batch": Batch.SINGLE})
+    with pytest.raises(ArtifactError):
+        resolve(single, access, store, nothing)
 
 
 def test_a_zip_of_a_graph_and_its_weights_is_a_model(tmp_path: Path) -> None:
