@@ -21,7 +21,7 @@ from fetchers import LOCAL, artifacts, entry, fetcher, trial
 from givers import answer, giving, redirect, silent
 from programs import alive, descendants
 from tiltyard_api.v1alpha1.conditions import ConditionReason as Reason
-from tiltyard_api.v1alpha1.models import Batch
+from tiltyard_api.v1alpha1.models import Batch, ModelEntry
 from tiltyard_engine.onnxfile import WeightsElsewhere, checked_graph
 from tiltyard_engine.resolve import Bounds, resolve, usual_memory
 from tiltyard_engine.sources.base import Access, ArtifactError
@@ -54,7 +54,7 @@ def test_a_model_is_fetched_tried_and_reported(tmp_path: Path) -> None:
 def test_a_machine_tries_a_model_once_and_again_when_its_entry_changes(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(LINEAR)
     store, access = tmp_path / "store", Access()
-    model = entry(f"file://{tmp_path}/m.onnx")
+    model = ModelEntry.model_validate(entry(f"file://{tmp_path}/m.onnx"))
     plenty, nothing = Bounds(usual_memory()), Bounds(memory=1 << 20)
     found = resolve(model, access, store, plenty)
     renamed = model.model_copy(update={"name": "another"})
