@@ -1,7 +1,6 @@
 """A request to try: made from what a plan takes."""
 
 import json
-import math
 import shlex
 from collections.abc import Sequence
 
@@ -49,7 +48,7 @@ def _value(kind: TensorType, shape: Sequence[int]) -> object:
         scalar = True
     elif kind.startswith("float"):
         scalar = 0.5
-    if math.prod(lengths) == 1 and len(lengths) < 2:
+    if tuple(shape) in ((), (1,)):
         return scalar
     value = scalar
     for length in reversed(lengths):

@@ -30,7 +30,7 @@ def plan_of(signature: str) -> Plan:
         ("x float64[?,1]", 0.5),
         ("x float16[?,3]", [0.5, 0.5, 0.5]),
         ("x int64[?,2,1]", [[1], [1]]),
-        ("x uint8[?,?]", 1),
+        ("x uint8[?,?]", [1]),
         ("x int8[?,?,2]", [[1, 1]]),
         ("x bool[?,2]", [True, True]),
         ("x string[?]", "text"),
