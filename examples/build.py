@@ -19,6 +19,9 @@ from typing import Any
 HERE = Path(__file__).parent
 RECORD = HERE / "build.json"
 EXAMPLES = ("bike-demand", "rare-events", "digits", "forecast")
+APART = ("place-names",)
+"""Made by name only, in an environment of its own, which its README names."""
+
 PACKAGES = ("numpy", "onnx", "onnxruntime", "scikit-learn", "scipy", "skl2onnx")
 
 PINNED = {
@@ -33,16 +36,21 @@ PINNED = {
 def main(names: list[str]) -> None:
     """Make the named examples, all of them by default."""
     os.environ.update(PINNED)
-    made = json.loads(RECORD.read_text())["examples"] if RECORD.exists() else {}
+    known = json.loads(RECORD.read_text()) if RECORD.exists() else {"examples": {}}
+    made = known["examples"]
     for name in names or EXAMPLES:
         print(f"{name}:")
         made[name] = _make(HERE / name)
     record = {
         "python": platform.python_version(),
-        "packages": {package: version(package) for package in PACKAGES},
-        "examples": {name: made[name] for name in EXAMPLES if name in made},
+        "packages": known["packages"] if set(names) & set(APART) else _versions(),
+        "examples": {name: made[name] for name in (*EXAMPLES, *APART) if name in made},
     }
     RECORD.write_text(json.dumps(record, indent=2) + "\n")
+
+
+def _versions() -> dict[str, str]:
+    return {package: version(package) for package in PACKAGES}
 
 
 def _make(folder: Path) -> dict[str, Any]:
