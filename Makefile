@@ -67,6 +67,9 @@ lock: dev-env ## resolve the dependencies anew into requirements/
 		--extra engine --extra sdk pyproject.toml requirements/build.in -c requirements/constraints.in -o requirements/run.txt
 	$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
 		--extra engine --extra sdk --extra operator --extra arrow --extra cloud --extra grpc --extra simd --group dev pyproject.toml -c requirements/run.txt -o requirements/dev.txt
+	cd sdk/tiltyard/convert/requirements && for name in tables tensorflow pytorch; do \
+		$(CURDIR)/$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		--no-emit-index-url --no-emit-find-links $$name.in -o $$name.txt || exit 1; done
 
 clean: ## remove what make set up
 	rm -rf $(VENV) $(VENV)-lock .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

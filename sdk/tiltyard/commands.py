@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tiltyard.convert.frameworks import Framework
 from tiltyard_api.limits import LIMITS
 from tiltyard_api.names import DATA_PORT, MANAGEMENT_PORT
 
@@ -156,6 +157,31 @@ def lock(
     from tiltyard.lock import lock as run
 
     run(archive)
+
+
+@app.command()
+def convert(
+    model: Annotated[Path, typer.Argument(help="A file or folder of another framework.")],
+    *,
+    to: Annotated[Path, typer.Option(metavar="FILE.onnx", help="Where the result goes.")],
+    framework: Annotated[
+        Framework | None, typer.Option(help="What wrote it, where that cannot be seen.")
+    ] = None,
+    rows: Annotated[
+        Path | None, typer.Option(help="Rows to compare on, as JSON or CSV; else made up.")
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="Largest relative difference of answers.")
+    ] = 1e-4,
+    python: Annotated[
+        Path | None, typer.Option(help="An interpreter of yours that has the framework.")
+    ] = None,
+) -> None:
+    """Convert a model into ONNX, and show that it answers as before."""
+    from tiltyard.convert.command import Options
+    from tiltyard.convert.command import convert as run
+
+    run(model, to, Options(framework, rows, tolerance, python))
 
 
 @app.command()
