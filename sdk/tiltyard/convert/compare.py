@@ -46,7 +46,7 @@ def run(model: Path, inputs: Arrays) -> dict[str, Array]:
         given = {name: _texts(array) for name, array in inputs.items()}
         return dict(zip(names, session.run(names, given), strict=True))
     except Exception as error:  # its errors share no class
-        why = str(error).rpartition(" : ")[2].splitlines()[0]
+        why = str(error).rpartition(" : ")[2].rpartition(" Error ")[2].splitlines()[0]
         raise Failure(
             f"onnxruntime {onnxruntime.__version__} does not run the converted model: {why}:"
             " leave out what ONNX has no operator for, or serve the model as a Python function"

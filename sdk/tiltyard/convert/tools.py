@@ -58,7 +58,16 @@ def _install(home: Path, tool: Tool) -> None:
     wanted = ["--require-hashes", "--only-binary", ":all:", "--requirement", str(tool.requirements)]
     steps = (
         [sys.executable, "-I", "-m", "venv", "--without-pip", str(home)],
-        [*pip, "--python", str(home / "bin" / "python"), "install", "--quiet", *wanted],
+        [
+            *pip,
+            "--python",
+            str(home / "bin" / "python"),
+            "install",
+            "--quiet",
+            "--retries",
+            "2",
+            *wanted,
+        ],
     )
     for step in steps:
         done = subprocess.run(step, check=False, capture_output=True, text=True)  # noqa: S603 - of the standard library

@@ -256,3 +256,14 @@ def test_models_of_today_are_converted_and_agree(framework: Framework, tmp_path:
     (made,) = yaml.safe_load(said)["models"]
     assert made["framework"] == "onnx"
     assert (tmp_path / "model.onnx").exists()
+
+
+def test_without_an_index_of_packages_the_way_around_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "model.txt"
+    model.write_text("tree\n")
+    monkeypatch.setenv("TILTYARD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    said = failure(model, "--to", tmp_path / "model.onnx")
+    assert "the package index cannot be reached: give --python with an interpreter" in said
