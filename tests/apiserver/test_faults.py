@@ -16,7 +16,6 @@ from experiments import (
     NAME,
     SECOND,
     Run,
-    Snapshot,
     assert_nothing_of_others_was_written,
     assert_same,
     open_lanes,
@@ -64,16 +63,20 @@ def lanes(
         yield lanes
 
 
-def assert_reached(lane: Ground, case: Case, document: Object, expected: Snapshot) -> None:
+def assert_reached(lane: Ground, case: Case, document: Object, expected: Run) -> None:
     """Apply a Pipeline, let something go wrong, and compare what it comes to."""
     starts = lane.starts
     deadly = case.fault in DEATHS
     fault = DEATHS[case.fault](lane) if deadly else REFUSALS[case.fault]
     lane.proxy.at_write(case.write, fault)
     found = reach(lane, document)
-    assert not lane.proxy.pending, f"there was no such write: {found.writes}"
+    if lane.proxy.pending:
+        # How often the status changes while pods get ready is a matter of time; all else is not.
+        left = expected.writes[case.write - 1 :]
+        assert all("/status" in one for one in left), f"there was no such write: {found.writes}"
+        deadly = False
     assert lane.starts - starts == deadly, f"it ended {lane.starts - starts} times: {found.writes}"
-    assert_same(expected, found.result)
+    assert_same(expected.result, found.result)
 
 
 def everywhere(kinds: Sequence[str], run: Run) -> list[Case]:
@@ -98,7 +101,7 @@ def make_with(lanes: list[Ground], choose: Choose) -> None:
     lanes[0].forget(NAME)
 
     def one(lane: Ground, case: Case) -> None:
-        assert_reached(lane, case, FIRST, expected.result)
+        assert_reached(lane, case, FIRST, expected)
         lane.forget(NAME)
 
     assert run_cases(lanes, choose(expected), one) == {}, "\n".join(expected.writes)
@@ -122,7 +125,7 @@ def change_with(lanes: list[Ground], choose: Choose) -> None:
     def one(lane: Ground, case: Case) -> None:
         back = in_second[id(lane)]
         in_second[id(lane)] = not back
-        assert_reached(lane, case, FIRST if back else SECOND, results[back].result)
+        assert_reached(lane, case, FIRST if back else SECOND, results[back])
 
     assert run_cases(lanes, choose(results[0]), one) == {}, "\n".join(results[0].writes)
 

@@ -114,6 +114,5 @@ def test_relative_sources_start_at_the_manifest(tmp_path: Path) -> None:
         assert digests["one"] == hashlib.sha256(WHOLE).hexdigest()
         assert digests["two"] != digests["one"]
         assert served.infer([bike_record()], "two")
-    assert sorted(one.name for one in (tmp_path / "cache" / "models").iterdir()) == sorted(
-        digests.values()
-    )
+    kept = [one.name for one in (tmp_path / "cache" / "models").iterdir() if one.is_file()]
+    assert sorted(kept) == sorted(digests.values())
