@@ -9,6 +9,7 @@ import math
 import pickle
 import struct
 import time
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, chain
 from typing import NamedTuple
@@ -55,17 +56,16 @@ class Layout:
         self._outputs = {t.name: t for t in champion if t.name == step.compare_output}
         self._tensors = [*self._inputs.values(), *self._outputs.values()]
 
-    def takes(self, mirror: Mirror) -> bool:
-        """Whether the tensors are what the plan says, to the byte; models may give others."""
-        columns = chain(mirror.inputs.values(), mirror.outputs.values())
-        return all(map(_plain, self._tensors, columns))
-
-    def pieces(self, mirrors: Sequence[Mirror]) -> Iterator[Piece]:
-        """Each tensor of the requests, stacked."""
-        for name in self._inputs:
-            yield _bytes([mirror.inputs[name] for mirror in mirrors])
-        for name in self._outputs:
-            yield _bytes([mirror.outputs[name] for mirror in mirrors])
+    def stacked(self, mirrors: Sequence[Mirror]) -> list[Piece] | None:
+        """Each tensor of the requests, stacked; None where one is not what the plan says."""
+        pieces = []
+        for tensors, side in ((self._inputs, "inputs"), (self._outputs, "outputs")):
+            for name, tensor in tensors.items():
+                piece = _stacked([getattr(mirror, side)[name] for mirror in mirrors], tensor)
+                if piece is None:
+                    return None
+                pieces.append(piece)
+        return pieces
 
     def part(self, record: memoryview, ends: Sequence[int], offered: float) -> Part:
         """Requests of a record, as views of it."""
@@ -88,19 +88,15 @@ class Outbox:
 
     def offer(self, key: LaneKey, mirrors: Sequence[Mirror]) -> int:
         """Write requests of one challenger. Returns how many found room."""
+        if len(mirrors) > 1 and len(mirrors) * _size(mirrors[0]) > STACKED_BYTES:
+            return sum(self.offer(key, [mirror]) for mirror in mirrors)
         number, layout = self._lanes[key]
-        alike = all(map(layout.takes, mirrors))
-        if alike and (len(mirrors) == 1 or sum(map(_size, mirrors)) <= STACKED_BYTES):
-            return len(mirrors) if self._stacked(number, layout, mirrors) else 0
-        return sum(
-            self._stacked(number, layout, [mirror]) if alike else self._pickled(number, mirror)
-            for mirror in mirrors
-        )
-
-    def _stacked(self, number: int, layout: Layout, mirrors: Sequence[Mirror]) -> bool:
+        pieces = layout.stacked(mirrors)
+        if pieces is None:
+            return sum(self._pickled(number, mirror) for mirror in mirrors)
         head = _HEAD.pack(number, len(mirrors), time.monotonic())
-        rows = struct.pack(f"={len(mirrors)}I", *[mirror.rows for mirror in mirrors])
-        return self._ring.put([head, rows, *layout.pieces(mirrors)])
+        rows = array("I", [mirror.rows for mirror in mirrors]).tobytes()
+        return len(mirrors) if self._ring.put([head, rows, *pieces]) else 0
 
     def _pickled(self, number: int, mirror: Mirror) -> bool:
         body = pickle.dumps((mirror.inputs, mirror.outputs, mirror.rows), protocol=5)
@@ -126,18 +122,19 @@ class Inbox:
         return number, self._layouts[number].part(body, ends, offered)
 
 
-def _plain(tensor: PlanTensor, column: Column) -> bool:
-    return (
-        not isinstance(column, list)
-        and column.shape[1:] == tensor.shape
-        and column.dtype == DTYPES[tensor.type]
-        and not column.dtype.hasobject
-    )
-
-
-def _bytes(columns: Sequence[Column]) -> memoryview:
-    stacked = np.concatenate(columns) if len(columns) > 1 else np.ascontiguousarray(columns[0])
-    return stacked.reshape(-1).view(np.uint8).data
+def _stacked(columns: Sequence[Column], tensor: PlanTensor) -> Piece | None:
+    """Rows one behind the other; None where they differ, or are not what the plan says."""
+    try:
+        stacked = np.concatenate(columns) if len(columns) > 1 else columns[0]
+    except ValueError:
+        return None
+    if isinstance(stacked, list) or list in map(type, columns):
+        return None
+    if stacked.dtype != DTYPES[tensor.type] or stacked.shape[1:] != tensor.shape:
+        return None
+    if stacked.dtype.hasobject:
+        return None
+    return np.ascontiguousarray(stacked).reshape(-1).view(np.uint8).data
 
 
 def _views(record: memoryview, rows: int, tensors: Sequence[PlanTensor]) -> Iterator[Array]:
