@@ -122,11 +122,11 @@ class Challengers:
         while (record := self._ring.get()) is not None:
             number, part = self._inbox.read(record)
             self._note(number, part.requests)
-            if not self._lanes[number].offer(part, Batch.copy_of):
-                if self._ended:
-                    self._counters[number].shutdown(part.requests)
-                else:
-                    self._counters[number].full(part.requests)
+            left = part.requests - self._lanes[number].offer(part, Batch.copy_of)
+            if self._ended:
+                self._counters[number].shutdown(left)
+            else:
+                self._counters[number].full(left)
             self._ring.done()
             records += 1
         return records

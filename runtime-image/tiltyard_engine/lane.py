@@ -81,10 +81,17 @@ class Lane:
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def offer(self, part: Part, hold: Callable[[Part], Batch] = Batch.of) -> bool:
-        """Queue requests; `hold` takes those that join no others. False: there was no room."""
+    def offer(self, part: Part, hold: Callable[[Part], Batch] = Batch.of) -> int:
+        """Queue requests in order until the queue is full. Returns how many it took.
+
+        They stay together only where rows may be stacked; `hold` takes those that join no others.
+        """
+        taken = 0
         with self._wake:
-            taken = self._add(part, hold)
+            for one in (part,) if self._session.batchable else part.singly():
+                if not self._add(one, hold):
+                    break
+                taken += one.requests
             self._begin()
         return taken
 
@@ -94,7 +101,7 @@ class Lane:
         taken = self.offer(Part(mirror.inputs, mirror.outputs, (0, mirror.rows), now, (answer,)))
         if not taken:
             answer.set_result(None)
-        return taken
+        return taken == 1
 
     def close(self) -> None:
         """Drop what waits; the thread ends after its batch."""

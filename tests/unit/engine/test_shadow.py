@@ -163,6 +163,23 @@ def test_a_champion_that_fails_offers_nothing_to_log(tmp_path: Path) -> None:
     assert plane.accounts("b") == (1, 1)
 
 
+@pytest.mark.parametrize("turns", [1, 3])
+def test_a_challenger_whose_rows_may_not_be_stacked_sees_each_request_alone(
+    tmp_path: Path, turns: int
+) -> None:
+    models = {"a": graphs.quantised(1), "b": graphs.quantised(1) + b"\x52\x00"}
+    step = shadow("a", "b", compare={"output": "y", "tolerance": 0})
+    bodies = [[{"x": 2e6 if n % 3 else 0.3 * n}] for n in range(12)]
+    with opened(tmp_path, models, [step]) as plane:
+        for _ in range(turns):
+            plane.ask_all(bodies)
+        plane.settle("b")
+        compared = ("tiltyard_shadow_compared_total", "watch", "b")
+        assert plane.count("tiltyard_shadow_run_total", "watch", "b") == 12 * turns
+        assert plane.count(*compared, "match") == 12 * turns
+        assert plane.count(*compared, "mismatch") == 0
+
+
 def test_a_full_queue_drops_the_newest_and_counts_it(tmp_path: Path) -> None:
     models = {"a": graphs.scaled(2), "b": graphs.endless()}
     with opened(tmp_path, models, [shadow("a", "b", timeout="500ms")]) as plane:
