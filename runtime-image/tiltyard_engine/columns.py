@@ -57,6 +57,14 @@ def aligned(array: Array) -> Array:
     return array.copy()
 
 
+def size_of(columns: Columns) -> int:
+    """Bytes that the values take."""
+    return sum(
+        sum(row.nbytes for row in column) if isinstance(column, list) else column.nbytes
+        for column in columns.values()
+    )
+
+
 def ragged(columns: Columns) -> bool:
     """Whether rows of any column differ in shape."""
     return any(isinstance(column, list) for column in columns.values())

@@ -190,9 +190,7 @@ class Lane:
         if batch.answers and all(answer.cancelled() for answer in batch.answers):
             late = count
         fresh = batch.part(late, count)
-        start = time.perf_counter()
-        outcome = self._execute(fresh) if fresh.requests else None
-        took = time.perf_counter() - start
+        outcome, took = self._execute(fresh) if fresh.requests else (None, 0.0)
         if not self._claim():
             return  # it took so long that it was given up
         self._account.late(late)
@@ -205,8 +203,11 @@ class Lane:
             batch.clear()
             self._queue.spare = batch
 
-    def _execute(self, part: Part) -> Ran | Refusal:
-        return execute(self._session, [Job(part.inputs, part.rows)], self._timeout)[0]
+    def _execute(self, part: Part) -> tuple[Ran | Refusal, float]:
+        """Run requests in one call: what came of it, and seconds that it took."""
+        start = time.perf_counter()
+        outcome = execute(self._session, [Job(part.inputs, part.rows)], self._timeout)[0]
+        return outcome, time.perf_counter() - start
 
     def _ran(self, part: Part, ran: Ran, took: float) -> None:
         if part.outputs:
@@ -222,9 +223,7 @@ class Lane:
                 self._account.failed(rows, took, refusal.reason)
             return
         for alone in part.singly():
-            start = time.perf_counter()
-            outcome = self._execute(alone)
-            took = time.perf_counter() - start
+            outcome, took = self._execute(alone)
             if isinstance(outcome, Ran):
                 self._ran(alone, outcome, took)
             else:

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from tiltyard_engine.columns import Array, Column, Columns
+from tiltyard_engine.columns import Array, Columns, size_of
 
 BATCH_ROWS = 64
 """Rows of small requests taken at once: beyond it a batch gains little and holds memory."""
@@ -39,7 +39,7 @@ class Batch:
         self.answers: list[Answer] = []
         """As the parts have them."""
 
-        self.bytes = _bytes(inputs) + _bytes(outputs)
+        self.bytes = size_of(inputs) + size_of(outputs)
         """Memory that it holds."""
 
     @classmethod
@@ -203,12 +203,3 @@ def _arrays(columns: Columns) -> Iterator[tuple[str, Array]]:
     for name, column in columns.items():
         if not isinstance(column, list):
             yield name, column
-
-
-def _bytes(columns: Columns) -> int:
-    return sum(map(_column_bytes, columns.values()))
-
-
-def _column_bytes(column: Column) -> int:
-    rows: Sequence[Array] = column if isinstance(column, list) else (column,)
-    return sum(row.nbytes for row in rows)

@@ -11,16 +11,16 @@ import struct
 import time
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate, chain
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
 
 from tiltyard_api.plan import Plan, PlanShadow, PlanTensor
 from tiltyard_engine.call import Mirror
-from tiltyard_engine.columns import DTYPES, Array, Column, Columns
+from tiltyard_engine.columns import DTYPES, Array, Column, Columns, size_of
 from tiltyard_engine.mirrored import Part
-from tiltyard_engine.ring import ALIGNMENT, Piece, Ring
+from tiltyard_engine.ring import Piece, Ring, aligned
 
 STACKED_BYTES = 1 << 20
 """Requests are stacked into one record up to this size; beyond it the copy costs more."""
@@ -88,7 +88,8 @@ class Outbox:
 
     def offer(self, key: LaneKey, mirrors: Sequence[Mirror]) -> int:
         """Write requests of one challenger. Returns how many found room."""
-        if len(mirrors) > 1 and len(mirrors) * _size(mirrors[0]) > STACKED_BYTES:
+        size = size_of(mirrors[0].inputs) + size_of(mirrors[0].outputs)
+        if len(mirrors) > 1 and len(mirrors) * size > STACKED_BYTES:
             return sum(self.offer(key, [mirror]) for mirror in mirrors)
         number, layout = self._lanes[key]
         pieces = layout.stacked(mirrors)
@@ -118,7 +119,7 @@ class Inbox:
             return number, Part(inputs, outputs, (0, rows), offered)
         rows = struct.unpack_from(f"={requests}I", body)
         ends = (0, *accumulate(rows))
-        body = body[-(-4 * requests // ALIGNMENT) * ALIGNMENT :]
+        body = body[aligned(4 * requests) :]
         return number, self._layouts[number].part(body, ends, offered)
 
 
@@ -141,11 +142,6 @@ def _views(record: memoryview, rows: int, tensors: Sequence[PlanTensor]) -> Iter
     position = 0
     for tensor in tensors:
         count = rows * math.prod(tensor.shape)
-        array = np.frombuffer(record, DTYPES[tensor.type], count, position)
-        position += -(-array.nbytes // ALIGNMENT) * ALIGNMENT
-        yield array.reshape(rows, *tensor.shape)
-
-
-def _size(mirror: Mirror) -> int:
-    columns = chain(mirror.inputs.values(), mirror.outputs.values())
-    return sum(len(column) if isinstance(column, list) else column.nbytes for column in columns)
+        values = np.frombuffer(record, DTYPES[tensor.type], count, position)
+        position += aligned(values.nbytes)
+        yield values.reshape(rows, *tensor.shape)

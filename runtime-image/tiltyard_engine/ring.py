@@ -44,14 +44,14 @@ class Ring:
     def put(self, pieces: Sequence[Piece]) -> bool:
         """Write a record, each piece at a multiple of ALIGNMENT; False where there is no room."""
         words = self._words
-        length = sum(map(_aligned, pieces))
+        length = sum(aligned(len(piece)) for piece in pieces)
         place = self._place(length)
         if place is None:
             return False
         position = place
         for piece in pieces:
             self._records[position : position + len(piece)] = piece
-            position += _aligned(piece)
+            position += aligned(len(piece))
         published = words[_PUBLISHED]
         slot = _TABLE + 2 * (published % SLOTS)
         words[slot], words[slot + 1] = place, length
@@ -111,5 +111,6 @@ class Ring:
         return 0 if length <= oldest else None
 
 
-def _aligned(piece: Piece) -> int:
-    return -(-len(piece) // ALIGNMENT) * ALIGNMENT
+def aligned(length: int) -> int:
+    """Bytes that a piece of a record takes, up to where the next one lies."""
+    return -(-length // ALIGNMENT) * ALIGNMENT
