@@ -6,13 +6,11 @@ from typing import Self
 
 from tiltyard_api.artifacts import CLAIMS, SECRETS
 from tiltyard_api.v1alpha1.deployment import Deployment
+from tiltyard_api.v1alpha1.volumes import OUR_VOLUMES
 from tiltyard_operator.kinds import Object
 
 USER = 65532
 """Numeric, so that the kubelet can tell that it is not root."""
-
-OUR = "tiltyard-"
-"""Beginning of our volumes' names, which the user's cannot have."""
 
 CLAIM_SCHEME = "pvc://"
 
@@ -71,12 +69,16 @@ def cpu_quantity(cpus: float) -> str:
 
 def scratch(name: str, size: str) -> Object:
     """Give a folder that lives as long as its pod and is bounded."""
-    return {"name": OUR + name, "emptyDir": {"sizeLimit": size}}
+    return {"name": OUR_VOLUMES + name, "emptyDir": {"sizeLimit": size}}
 
 
 def mount(name: str, path: str, *, read_only: bool = False) -> Object:
     """Put one of our volumes into a container."""
-    return {"name": OUR + name, "mountPath": path, **({"readOnly": True} if read_only else {})}
+    return {
+        "name": OUR_VOLUMES + name,
+        "mountPath": path,
+        **({"readOnly": True} if read_only else {}),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +101,14 @@ class Sources:
     def volumes(self) -> list[Object]:
         """What is mounted. Where a Secret or claim is missing the pod waits, and says so."""
         return [
-            {"name": f"{OUR}secret-{index}", "secret": {"secretName": name, "defaultMode": 0o440}}
+            {
+                "name": f"{OUR_VOLUMES}secret-{index}",
+                "secret": {"secretName": name, "defaultMode": 0o440},
+            }
             for index, name in enumerate(self.secrets)
         ] + [
             {
-                "name": f"{OUR}claim-{index}",
+                "name": f"{OUR_VOLUMES}claim-{index}",
                 "persistentVolumeClaim": {"claimName": name, "readOnly": True},
             }
             for index, name in enumerate(self.claims)

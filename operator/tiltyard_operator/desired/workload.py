@@ -7,6 +7,7 @@ from tiltyard_api.artifacts import ArtifactList
 from tiltyard_api.names import GROUP, HASH_CHARACTERS, MANAGEMENT_PORT
 from tiltyard_api.v1alpha1.models import Framework
 from tiltyard_api.v1alpha1.pipeline import Pipeline
+from tiltyard_api.v1alpha1.volumes import OUR_VOLUMES
 from tiltyard_operator.desired.config import Bundle, routing_key
 from tiltyard_operator.desired.metadata import (
     APPLIED,
@@ -22,7 +23,6 @@ from tiltyard_operator.desired.metadata import (
 from tiltyard_operator.desired.network import PORTS
 from tiltyard_operator.desired.pod import (
     CONTAINER_SECURITY,
-    OUR,
     Sources,
     cpu_quantity,
     mount,
@@ -250,12 +250,12 @@ def _probe(path: str, *, period: int, failures: int) -> Object:
 
 def _volumes(owner: Owner, bundle: Bundle) -> list[Object]:
     return [
-        {"name": f"{OUR}plan", "configMap": {"name": plan_name(owner.name, bundle.hash)}},
-        {"name": f"{OUR}routing", "configMap": {"name": routing_name(owner.name)}},
+        {"name": f"{OUR_VOLUMES}plan", "configMap": {"name": plan_name(owner.name, bundle.hash)}},
+        {"name": f"{OUR_VOLUMES}routing", "configMap": {"name": routing_name(owner.name)}},
         scratch("models", _models_size(bundle.artifacts)),
         scratch("state", "64Mi"),
         scratch("tmp", "1Gi"),
-        {"name": f"{OUR}token", "projected": {"defaultMode": 0o440, "sources": _token()}},
+        {"name": f"{OUR_VOLUMES}token", "projected": {"defaultMode": 0o440, "sources": _token()}},
         *_sources(bundle).volumes(),
     ]
 
