@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cluster.__main__ import programs
-from cluster.binaries import MissingError
+from cluster.__main__ import by_hand, programs
 from cluster.crds import install_crds
-from cluster.plane import ControlPlane, NotReadyError, running
+from cluster.plane import ControlPlane, running
 from localnode.node import running_node
 from operators import Operators
 
@@ -38,28 +37,20 @@ def laptop(directory: Path) -> Iterator[ControlPlane]:
 
 def main() -> int:
     """Run until Ctrl-C."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
-    try:
-        with (
-            tempfile.TemporaryDirectory(prefix="tiltyard-cluster-") as directory,
-            laptop(Path(directory)) as plane,
-        ):
-            print(f"a control plane is ready after {plane.seconds:.1f} s; the operator watches")
-            print(f"namespace {NAMESPACE}, whose pods run as processes; logs are in {directory}")
-            print("in another shell:")
-            print(f"  export KUBECONFIG={plane.kubeconfig}")
-            print(f"  export PATH={plane.kubectl.parent}:$PATH")
-            print("  kubectl get typ,tym")
-            print("Ctrl-C ends it and removes all of it", flush=True)
-            signal.pause()
-    except KeyboardInterrupt:
-        return 0
-    except (MissingError, NotReadyError) as error:
-        print(f"cluster: {error}", file=sys.stderr)
-        return 1
+    with (
+        tempfile.TemporaryDirectory(prefix="tiltyard-cluster-") as directory,
+        laptop(Path(directory)) as plane,
+    ):
+        print(f"a control plane is ready after {plane.seconds:.1f} s; the operator watches")
+        print(f"namespace {NAMESPACE}, whose pods run as processes; logs are in {directory}")
+        print("in another shell:")
+        print(f"  export KUBECONFIG={plane.kubeconfig}")
+        print(f"  export PATH={plane.kubectl.parent}:$PATH")
+        print("  kubectl get typ,tym")
+        print("Ctrl-C ends it and removes all of it", flush=True)
+        signal.pause()
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(by_hand(main))

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from cluster.binaries import Binaries, MissingError, provide
@@ -16,26 +17,31 @@ def programs() -> Binaries:
     return binaries
 
 
-def main() -> int:
-    """Run one of the commands."""
+def by_hand(work: Callable[[], int]) -> int:
+    """Run a command for a person: Ctrl-C and SIGTERM end it, what is missing is one line."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     try:
-        match sys.argv[1:]:
-            case ["programs"]:
-                programs()
-            case ["keep", directory]:
-                keep(Path(directory))
-            case _:
-                print("usage: python -m cluster programs", file=sys.stderr)
-                return 2
+        return work()
     except KeyboardInterrupt:
         return 0
     except (MissingError, NotReadyError) as error:
         print(f"cluster: {error}", file=sys.stderr)
         return 1
+
+
+def main() -> int:
+    """Run one of the commands."""
+    match sys.argv[1:]:
+        case ["programs"]:
+            programs()
+        case ["keep", directory]:
+            keep(Path(directory))
+        case _:
+            print("usage: python -m cluster programs", file=sys.stderr)
+            return 2
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(by_hand(main))
