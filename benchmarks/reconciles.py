@@ -24,19 +24,19 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests/support")]
 
 from cluster.api import MERGE, Api  # noqa: E402 - the path has to be set first
-from cluster.binaries import find  # noqa: E402
-from cluster.crds import install_crds  # noqa: E402
-from cluster.plane import ControlPlane, running  # noqa: E402
-from faultproxy.proxy import FaultProxy, Write  # noqa: E402
-from operators import OperatorProcess, Operators, configuration  # noqa: E402
-from tiltyard_api.artifacts import TrialReport  # noqa: E402
-from tiltyard_api.resolved import GraphTensor, ResolvedModel  # noqa: E402
-from tiltyard_api.v1alpha1.models import ModelEntry  # noqa: E402
-from tiltyard_operator.cluster import Cluster  # noqa: E402
-from tiltyard_operator.desired.metadata import RESOLVE_LABEL  # noqa: E402
-from tiltyard_operator.desired.resolving import KEY, resolve_key  # noqa: E402
-from tiltyard_operator.kinds import DEPLOYMENT, JOB, PIPELINE, POD  # noqa: E402
-from waiting import await_that  # noqa: E402
+from cluster.binaries import find  # noqa: E402 - likewise
+from cluster.crds import install_crds  # noqa: E402 - likewise
+from cluster.plane import ControlPlane, running  # noqa: E402 - likewise
+from faultproxy.proxy import FaultProxy, Write  # noqa: E402 - likewise
+from operators import OperatorProcess, Operators, configuration  # noqa: E402 - likewise
+from tiltyard_api.artifacts import TrialReport  # noqa: E402 - likewise
+from tiltyard_api.resolved import GraphTensor, ResolvedModel  # noqa: E402 - likewise
+from tiltyard_api.v1alpha1.models import ModelEntry  # noqa: E402 - likewise
+from tiltyard_operator.cluster import Cluster  # noqa: E402 - likewise
+from tiltyard_operator.desired.metadata import RESOLVE_LABEL  # noqa: E402 - likewise
+from tiltyard_operator.desired.resolving import KEY, resolve_key  # noqa: E402 - likewise
+from tiltyard_operator.kinds import DEPLOYMENT, JOB, PIPELINE, POD  # noqa: E402 - likewise
+from waiting import await_that  # noqa: E402 - likewise
 
 Object = dict[str, Any]
 
