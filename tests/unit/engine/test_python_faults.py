@@ -26,6 +26,7 @@ from python_models import (
     until_served,
     written,
 )
+from programs import alive, descendants
 from tiltyard_api.reasons import Reason
 from tiltyard_engine.columns import Array
 from tiltyard_engine.errors import Refusal
@@ -168,21 +169,6 @@ def memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def descendants() -> set[int]:
-    """Processes below this one."""
-    parents = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        parents[int(folder.name)] = int(fields[1])
-    found, new = set[int](), {os.getpid()}
-    while new := {pid for pid, parent in parents.items() if parent in new} - found:
-        found |= new
-    return found
-
-
 @pytest.mark.parametrize("what", FAILS)
 def test_a_failure_is_told_in_time_and_the_next_call_is_served(
     trouble: PythonModel, what: str
@@ -219,17 +205,19 @@ def test_what_is_no_failure_is_answered(trouble: PythonModel, what: str) -> None
 
 
 def test_a_fork_bomb_ends_with_its_group(trouble: PythonModel) -> None:
+    usual = len(descendants(os.getpid()))
     with pytest.raises(ModelError):
         trouble.run(text("fork bomb"))
     until_served(trouble, text("fine"))
-    until(lambda: len(descendants()) == 2)  # the keeper and one worker
+    until(lambda: len(descendants(os.getpid())) == usual)
 
 
 def test_who_left_the_group_ends_too(trouble: PythonModel) -> None:
+    usual = len(descendants(os.getpid()))
     with pytest.raises(ModelError):
         trouble.run(text("leave the group"))
     until_served(trouble, text("fine"))
-    until(lambda: len(descendants()) == 2)
+    until(lambda: len(descendants(os.getpid())) == usual)
 
 
 def test_others_are_served_meanwhile(tmp_path: Path) -> None:
@@ -373,28 +361,22 @@ def test_nothing_survives_an_engine_that_is_killed(tmp_path: Path) -> None:
     folder = written(tmp_path / "model", source)
     support = str(Path(__file__).parents[2] / "support")
     program = textwrap.dedent(ENGINE.format(support=support, folder=str(folder)))
-    engine = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
-    assert engine.stdout
-    assert engine.stdout.readline() == "up\n"
-    below = descendants()
-    assert len(below) == 4  # the engine, its keeper, the worker, and what that started
-    engine.kill()
-    engine.wait()
-    engine.stdout.close()
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as engine:
+        try:
+            assert engine.stdout
+            assert engine.stdout.readline() == "up\n"
+            below = descendants(engine.pid)
+            assert len(below) == 3  # its keeper, the worker, and what that started
+        finally:
+            engine.kill()
     until(lambda: not any(alive(pid) for pid in below))
 
 
-def alive(pid: int) -> bool:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return False
-    return fields[0] != "Z"
-
-
 def test_a_keeper_that_is_killed_takes_its_workers_along(tmp_path: Path) -> None:
+    others = descendants(os.getpid())
     with running(tmp_path, TROUBLE, **FIELDS):
-        (keeper, worker) = sorted(descendants())
+        (keeper, worker) = sorted(descendants(os.getpid()) - others)
         os.kill(keeper, signal.SIGKILL)
         until(lambda: not alive(worker))
 
