@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from programs import alive, descendants
 from python_models import (
     DOUBLE,
     PATIENCE,
@@ -26,7 +27,6 @@ from python_models import (
     until_served,
     written,
 )
-from programs import alive, descendants
 from tiltyard_api.reasons import Reason
 from tiltyard_engine.columns import Array
 from tiltyard_engine.errors import Refusal
