@@ -20,6 +20,15 @@ CLAIMS = "/var/lib/tiltyard/claims"
 REPORT_BYTES = 4096
 """What Kubernetes keeps of a container's last words."""
 
+MOST_SIZE = "16Gi"
+"""Bytes of an artifact, where nobody says otherwise."""
+
+FETCH_TIME = "7m"
+"""How long fetching one may take, likewise."""
+
+TRIAL_TIME = "2m"
+"""How long loading it and running it once may take, likewise."""
+
 MOST_UNPACKED = 1 << 20
 """Bytes of the longest report that is read."""
 

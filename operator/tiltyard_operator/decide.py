@@ -17,6 +17,7 @@ from tiltyard_api.v1alpha1.conditions import ConditionReason
 from tiltyard_api.v1alpha1.model import Model
 from tiltyard_api.v1alpha1.models import ModelEntry
 from tiltyard_api.v1alpha1.pipeline import Pipeline
+from tiltyard_api.v1alpha1.rules import workers_fit
 from tiltyard_core.compile import compile_plan
 from tiltyard_core.references import with_models
 from tiltyard_operator.desired.config import Bundle
@@ -107,9 +108,14 @@ def accept(seen: Observed) -> Spec:
     except InvalidManifest as error:
         return Spec(None, Verdict(ConditionReason.INVALID, faults(error)))
     try:
-        return Spec(with_models(pipeline, _models(seen)), VALID)
+        complete = with_models(pipeline, _models(seen))
     except InvalidManifest as error:
         return Spec(None, Verdict(ConditionReason.MODEL_NOT_FOUND, faults(error)))
+    # Models that are objects of their own were not there when the manifest was read.
+    crowded = list(workers_fit(complete.spec.model_dump(mode="json", by_alias=True)))
+    if crowded:
+        return Spec(None, Verdict(ConditionReason.INVALID, faults(InvalidManifest(crowded))))
+    return Spec(complete, VALID)
 
 
 def to_be_tried(seen: Observed, spec: Spec) -> set[str]:

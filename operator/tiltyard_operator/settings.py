@@ -1,12 +1,18 @@
 """Settings of the operator. The only module that reads the environment."""
 
+import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tiltyard_api.artifacts import FETCH_TIME, MOST_SIZE, TRIAL_TIME
 from tiltyard_api.names import MANAGEMENT_PORT
+from tiltyard_api.quantities import quantity_bytes, seconds
+
+LONGEST_TIME = "24h"
+"""That fetching or trying a model may take."""
 
 
 class BadSettings(Exception):  # noqa: N818 - what the settings are
@@ -25,6 +31,15 @@ class Settings:
     resolve_cpus: str
     resolve_memory: str
     """Of Jobs that resolve Models; those of a Pipeline take its own."""
+
+    fetch_addresses: tuple[str, ...]
+    """Networks that models may come from although only this machine can reach them."""
+
+    fetch_size: str
+    """Most bytes of a model."""
+
+    fetch_time: str
+    trial_time: str
 
     network_policy: bool
     monitoring_labels: Mapping[str, str]
@@ -92,6 +107,23 @@ def _quantity(value: str) -> str:
     return value
 
 
+def _bytes(value: str) -> str:
+    if not quantity_bytes(value):
+        raise ValueError("is 0")
+    return value
+
+
+def _time(value: str) -> str:
+    if not 1 <= seconds(value) <= seconds(LONGEST_TIME):
+        raise ValueError(f"{value!r} is not between 1s and {LONGEST_TIME}")
+    return value
+
+
+def _networks(value: str) -> tuple[str, ...]:
+    networks = (network.strip() for network in value.split(","))
+    return tuple(str(ipaddress.ip_network(network)) for network in networks if network)
+
+
 def _names(value: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in value.split(",") if name.strip())
     for name in names:
@@ -116,6 +148,10 @@ VARIABLES: Mapping[str, Variable] = {
     "TILTYARD_NAMESPACES": Variable("namespaces", "", _names),
     "TILTYARD_RESOLVE_CPUS": Variable("resolve_cpus", "1", _quantity),
     "TILTYARD_RESOLVE_MEMORY": Variable("resolve_memory", "1Gi", _quantity),
+    "TILTYARD_FETCH_ADDRESSES": Variable("fetch_addresses", "", _networks),
+    "TILTYARD_FETCH_SIZE": Variable("fetch_size", MOST_SIZE, _bytes),
+    "TILTYARD_FETCH_TIME": Variable("fetch_time", FETCH_TIME, _time),
+    "TILTYARD_TRIAL_TIME": Variable("trial_time", TRIAL_TIME, _time),
     "TILTYARD_NETWORK_POLICY": Variable("network_policy", "true", _switch),
     "TILTYARD_MONITORING_LABELS": Variable(
         "monitoring_labels", "kubernetes.io/metadata.name=monitoring", _labels

@@ -115,7 +115,9 @@ def _without_report(job: Object, pods: Iterable[Object]) -> Verdict:
     said = "it ended without a report: see the log of the Job"
     for one in (job.get("status") or {}).get("conditions") or ():
         if one.get("reason") == "DeadlineExceeded":
-            said = "fetching and trying it took longer than 10 minutes"
+            most = f"{job['spec']['activeDeadlineSeconds']} s"
+            remedy = "the operator's TILTYARD_FETCH_TIME and TILTYARD_TRIAL_TIME allow more"
+            said = f"fetching and trying it took longer than {most}: {remedy}"
     for pod in pods:
         for one in (pod.get("status") or {}).get("containerStatuses") or ():
             ended = (one.get("state") or {}).get("terminated") or {}

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from tiltyard_api import quantities
+from tiltyard_api.artifacts import TRIAL_TIME
 from tiltyard_api.base import digest
 from tiltyard_api.resolved import ResolvedModel
 from tiltyard_api.v1alpha1.models import Framework, ModelEntry, Source
@@ -37,7 +39,7 @@ class Bounds:
     memory: int
     """Bytes."""
 
-    seconds: float = 120.0
+    seconds: float = quantities.seconds(TRIAL_TIME)
     installs: Installs = Installs.LOCKED
     """What requirements of Python models may be installed."""
 

@@ -7,6 +7,7 @@ from tiltyard_api.artifacts import TrialRequest
 from tiltyard_api.base import canonical, digest
 from tiltyard_api.names import GROUP, HASH_CHARACTERS
 from tiltyard_api.v1alpha1.models import ModelEntry
+from tiltyard_operator.desired.fetching import deadline, options
 from tiltyard_operator.desired.metadata import (
     RESOLVE,
     RESOLVE_LABEL,
@@ -34,9 +35,6 @@ ATTEMPT = f"{GROUP}/attempt"
 
 LAST_FAILURE = f"{GROUP}/last-failure"
 """Annotation: what the one before said, so that it is still known while the next one runs."""
-
-DEADLINE = 600
-"""Seconds that a trial may take."""
 
 KEPT = 3600
 """Seconds that a finished Job stays, for others that want the same and for people to read."""
@@ -94,7 +92,7 @@ def resolve_job(owner: Owner, trial: Trial, place: Place, settings: Settings) ->
     return job | {
         "spec": {
             "backoffLimit": 0,
-            "activeDeadlineSeconds": DEADLINE,
+            "activeDeadlineSeconds": deadline(settings),
             "ttlSecondsAfterFinished": KEPT,
             "template": {"metadata": metadata, "spec": _pod(trial.entry, place, settings)},
         }
@@ -109,7 +107,7 @@ def _pod(entry: ModelEntry, place: Place, settings: Settings) -> Object:
         "image": settings.engine_image,
         "imagePullPolicy": settings.engine_pull_policy,
         "command": ["python", "-m", "tiltyard_engine.fetch", "trial"],
-        "args": ["--request", request, "--report", REPORT],
+        "args": ["--request", request, "--report", REPORT, *options(settings)],
         "resources": resources(place.cpus, place.memory),
         "securityContext": CONTAINER_SECURITY,
         "terminationMessagePath": REPORT,

@@ -9,6 +9,7 @@ from tiltyard_api.v1alpha1.models import Framework
 from tiltyard_api.v1alpha1.pipeline import Pipeline
 from tiltyard_api.v1alpha1.volumes import OUR_VOLUMES
 from tiltyard_operator.desired.config import Bundle, routing_key
+from tiltyard_operator.desired.fetching import options
 from tiltyard_operator.desired.metadata import (
     APPLIED,
     PLAN_LABEL,
@@ -179,7 +180,7 @@ def _fetch(pipeline: Pipeline, bundle: Bundle, override: Object, settings: Setti
     arguments = ["artifacts", "--list", f"{PLAN_FOLDER}/artifacts.json", "--into", MODELS_FOLDER]
     return {
         **_container(FETCH_CONTAINER, pipeline, override, settings),
-        "command": ["python", "-m", "tiltyard_engine.fetch", *arguments],
+        "command": ["python", "-m", "tiltyard_engine.fetch", *arguments, *options(settings)],
         "volumeMounts": [
             mount("plan", PLAN_FOLDER, read_only=True),
             mount("models", MODELS_FOLDER),

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tiltyard_api import quantities
+from tiltyard_api.artifacts import FETCH_TIME, MOST_SIZE
 from tiltyard_api.v1alpha1.conditions import ConditionReason
 from tiltyard_engine.sources.addresses import Addresses, AddressRefused
 
@@ -48,10 +50,10 @@ def shown(uri: str) -> str:
 class Limits:
     """What one artifact may cost."""
 
-    size: int = 16 << 30
+    size: int = quantities.quantity_bytes(MOST_SIZE)
     """Bytes."""
 
-    seconds: float = 420.0
+    seconds: float = quantities.seconds(FETCH_TIME)
     """From the first request to the last byte, attempts and pauses together."""
 
     silence: float = 30.0

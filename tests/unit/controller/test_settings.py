@@ -23,12 +23,17 @@ def test_everything_can_be_set() -> None:
             "TILTYARD_NETWORK_POLICY": "false",
             "TILTYARD_MONITORING_LABELS": "team=observability,tier=",
             "TILTYARD_RESYNC_SECONDS": "5",
+            "TILTYARD_FETCH_ADDRESSES": "127.0.0.0/8, ::1",
+            "TILTYARD_FETCH_SIZE": "40Gi",
+            "TILTYARD_FETCH_TIME": "1h30m",
         }
     )
     assert settings.namespaces == ("shop", "bank")
     assert not settings.network_policy
     assert settings.monitoring_labels == {"team": "observability", "tier": ""}
     assert settings.resync == 5
+    assert settings.fetch_addresses == ("127.0.0.0/8", "::1/128")
+    assert (settings.fetch_size, settings.fetch_time) == ("40Gi", "1h30m")
     assert settings.lease_namespace == "shop"
 
 
@@ -40,6 +45,13 @@ def test_everything_can_be_set() -> None:
         ("TILTYARD_NAMESPACES", "Shop"),
         ("TILTYARD_RESOLVE_CPUS", "a lot"),
         ("TILTYARD_RESOLVE_MEMORY", "1 Gi"),
+        ("TILTYARD_FETCH_ADDRESSES", "localhost"),
+        ("TILTYARD_FETCH_ADDRESSES", "10.0.0.1/8"),
+        ("TILTYARD_FETCH_SIZE", "much"),
+        ("TILTYARD_FETCH_SIZE", "0"),
+        ("TILTYARD_FETCH_TIME", "7 minutes"),
+        ("TILTYARD_TRIAL_TIME", "0s"),
+        ("TILTYARD_TRIAL_TIME", "25h"),
         ("TILTYARD_NETWORK_POLICY", "yes"),
         ("TILTYARD_MONITORING_LABELS", "monitoring"),
         ("TILTYARD_WORKERS", "0"),

@@ -154,6 +154,15 @@ def stalled_model() -> Document:
     return converter(conditions=[why | {"lastTransitionTime": STAMP}])
 
 
+def python_model() -> Document:
+    """A Model whose two workers and the engine need more than the Pipeline's pods have."""
+    model = converter()
+    tensors = [{"name": "euro", "type": "float32"}]
+    model["spec"] |= {"framework": "python", "inputs": tensors, "outputs": tensors}
+    model["spec"] |= {"memory": "400Mi", "workers": 2}
+    return model
+
+
 def nothing_yet(**read: Any) -> Situation:  # noqa: ANN401 - fields of Read
     return Situation(make_document(), read)
 
@@ -232,6 +241,10 @@ SITUATIONS: dict[str, Row] = {
     "a Model is none": (
         shared_model(models={"converter": stalled_model()}),
         "Stalled", "False", "ModelNotReady", False, True, "True", "True", "it is HTML"),
+    "workers of a Model do not fit": (
+        shared_model(models={"converter": python_model()}),
+        "Stalled", "False", "Invalid", False, True, "True", "True",
+        "workers of Python models and 256Mi for the engine need 1056Mi: raise it"),
     "a name is taken": (
         replace(HELD, made=refused(ConditionReason.NAME_TAKEN)),
         "Stalled", "False", "NameTaken", False, True, "False", "False", "quota"),
