@@ -4,7 +4,7 @@ The records are msgspec structs: several are made for every request, at a third 
 dataclasses. What few calls have begins as an empty tuple, which costs nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import msgspec
@@ -31,6 +31,12 @@ class Served(msgspec.Struct):
     counted: bool = True
     """False keeps the call out of the statistics: pinned, or without its hash key."""
 
+    draws: list[int] = []
+    """Draw of the call, or of each row: the name of a unit in statistics. None where pinned."""
+
+    stage: str = ""
+    """Of the ramp that was in force at the draw."""
+
 
 class Run(msgspec.Struct):
     """One model's part in a call, as the metrics count it."""
@@ -44,18 +50,6 @@ class Run(msgspec.Struct):
 
     nonfinite: int = 0
     """NaN and infinities among its outputs."""
-
-
-class Mirror(msgspec.Struct):
-    """What a challenger is to be given once the caller has its answer."""
-
-    step: str
-    challenger: str
-    inputs: Columns
-    outputs: Columns
-    """What of the champion's it is compared with."""
-
-    rows: int
 
 
 class Call(msgspec.Struct):
@@ -89,7 +83,9 @@ class Call(msgspec.Struct):
     """Outputs of challengers that answer, by step and model; None: it gave nothing in time."""
 
     served: dict[str, Served] = {}
-    mirrors: tuple[Mirror, ...] = ()
+    mirrors: tuple[tuple[str, Sequence[str]], ...] = ()
+    """Steps and those of their challengers that are to see the call once it is answered."""
+
     offers: tuple[tuple[str, str, bool], ...] = ()
     """Step, challenger and whether its lane took it, of challengers that answer."""
 

@@ -59,10 +59,12 @@ def aligned(array: Array) -> Array:
 
 def size_of(columns: Columns) -> int:
     """Bytes that the values take."""
-    return sum(
-        sum(row.nbytes for row in column) if isinstance(column, list) else column.nbytes
-        for column in columns.values()
-    )
+    return sum(map(bytes_of, columns.values()))
+
+
+def bytes_of(column: Column) -> int:
+    """Bytes that the values of one column take."""
+    return sum(row.nbytes for row in column) if isinstance(column, list) else column.nbytes
 
 
 def ragged(columns: Columns) -> bool:

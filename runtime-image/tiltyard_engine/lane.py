@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tiltyard_api.reasons import Reason
-from tiltyard_engine.call import Mirror
 from tiltyard_engine.columns import Columns
 from tiltyard_engine.errors import Refusal
 from tiltyard_engine.execute import Job, Ran, execute
@@ -95,10 +94,9 @@ class Lane:
             self._begin()
         return taken
 
-    def ask(self, mirror: Mirror, answer: Answer) -> bool:
+    def ask(self, inputs: Columns, rows: int, answer: Answer) -> bool:
         """Queue a request whose outputs somebody waits for; None is its answer if that fails."""
-        now = time.monotonic()
-        taken = self.offer(Part(mirror.inputs, mirror.outputs, (0, mirror.rows), now, (answer,)))
+        taken = self.offer(Part(inputs, {}, (0, rows), time.monotonic(), (answer,)))
         if not taken:
             answer.set_result(None)
         return taken == 1

@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from tiltyard_api.plan import Plan, PlanShadow, PlanTensor
-from tiltyard_engine.call import Mirror
-from tiltyard_engine.columns import DTYPES, Array, Column, Columns, size_of
+from tiltyard_engine.call import Call
+from tiltyard_engine.columns import DTYPES, Array, Column, Columns, bytes_of
 from tiltyard_engine.mirrored import Part
 from tiltyard_engine.ring import Piece, Ring, aligned
 
@@ -47,32 +47,51 @@ def logged(plans: Sequence[Plan]) -> Iterator[tuple[LaneKey, Plan, PlanShadow]]:
 
 
 class Layout:
-    """How the tensors of one lane lie in a record."""
+    """How the tensors of one lane lie in a record, and where calls have them."""
 
     def __init__(self, plan: Plan, step: PlanShadow, challenger: str) -> None:
         models = {model.name: model for model in plan.models}
-        self._inputs = {tensor.name: tensor for tensor in models[challenger].inputs}
+        sources = {source.input: source for source in step.inputs}
+        self._inputs = models[challenger].inputs
         champion = models[step.champion].outputs
-        self._outputs = {t.name: t for t in champion if t.name == step.compare_output}
-        self._tensors = [*self._inputs.values(), *self._outputs.values()]
+        self._outputs = tuple(t for t in champion if t.name == step.compare_output)
+        self._tensors = (*self._inputs, *self._outputs)
+        self._places = [
+            *((sources[tensor.name].step, sources[tensor.name].key) for tensor in self._inputs),
+            *((step.name, tensor.name) for tensor in self._outputs),
+        ]
 
-    def stacked(self, mirrors: Sequence[Mirror]) -> list[Piece] | None:
-        """Each tensor of the requests, stacked; None where one is not what the plan says."""
+    def columns(self, calls: Sequence[Call]) -> list[list[Column]]:
+        """Each tensor, as the calls have it."""
+        return [
+            [call.tensors[key] for call in calls]
+            if step is None
+            else [call.outputs[step][key] for call in calls]
+            for step, key in self._places
+        ]
+
+    def stacked(self, columns: Sequence[Sequence[Column]]) -> list[Piece] | None:
+        """Each tensor of the calls, stacked; None where one is not what the plan says."""
         pieces = []
-        for tensors, side in ((self._inputs, "inputs"), (self._outputs, "outputs")):
-            for name, tensor in tensors.items():
-                piece = _stacked([getattr(mirror, side)[name] for mirror in mirrors], tensor)
-                if piece is None:
-                    return None
-                pieces.append(piece)
+        for column, tensor in zip(columns, self._tensors, strict=True):
+            piece = _stacked(column, tensor)
+            if piece is None:
+                return None
+            pieces.append(piece)
         return pieces
+
+    def named(self, columns: Sequence[Column]) -> tuple[Columns, Columns]:
+        """Inputs and outputs by name."""
+        names = [tensor.name for tensor in self._tensors]
+        count = len(self._inputs)
+        return (
+            dict(zip(names[:count], columns[:count], strict=True)),
+            dict(zip(names[count:], columns[count:], strict=True)),
+        )
 
     def part(self, record: memoryview, ends: Sequence[int], offered: float) -> Part:
         """Requests of a record, as views of it."""
-        arrays = list(_views(record, ends[-1], self._tensors))
-        count = len(self._inputs)
-        inputs: Columns = dict(zip(self._inputs, arrays[:count], strict=True))
-        outputs: Columns = dict(zip(self._outputs, arrays[count:], strict=True))
+        inputs, outputs = self.named(list(_views(record, ends[-1], self._tensors)))
         return Part(inputs, outputs, ends, offered)
 
 
@@ -86,21 +105,22 @@ class Outbox:
             for number, (key, plan, step) in enumerate(logged(plans))
         }
 
-    def offer(self, key: LaneKey, mirrors: Sequence[Mirror]) -> int:
-        """Write requests of one challenger. Returns how many found room."""
-        size = size_of(mirrors[0].inputs) + size_of(mirrors[0].outputs)
-        if len(mirrors) > 1 and len(mirrors) * size > STACKED_BYTES:
-            return sum(self.offer(key, [mirror]) for mirror in mirrors)
+    def offer(self, key: LaneKey, calls: Sequence[Call]) -> int:
+        """Write requests for one challenger. Returns how many found room."""
         number, layout = self._lanes[key]
-        pieces = layout.stacked(mirrors)
+        columns = layout.columns(calls)
+        if len(calls) > 1 and len(calls) * sum(bytes_of(c[0]) for c in columns) > STACKED_BYTES:
+            return sum(self.offer(key, [call]) for call in calls)
+        pieces = layout.stacked(columns)
         if pieces is None:
-            return sum(self._pickled(number, mirror) for mirror in mirrors)
-        head = _HEAD.pack(number, len(mirrors), time.monotonic())
-        rows = array("I", [mirror.rows for mirror in mirrors]).tobytes()
-        return len(mirrors) if self._ring.put([head, rows, *pieces]) else 0
+            singly = zip(calls, zip(*columns, strict=True), strict=True)
+            return sum(self._pickled(number, layout.named(own), call.rows) for call, own in singly)
+        head = _HEAD.pack(number, len(calls), time.monotonic())
+        rows = array("I", [call.rows for call in calls]).tobytes()
+        return len(calls) if self._ring.put([head, rows, *pieces]) else 0
 
-    def _pickled(self, number: int, mirror: Mirror) -> bool:
-        body = pickle.dumps((mirror.inputs, mirror.outputs, mirror.rows), protocol=5)
+    def _pickled(self, number: int, tensors: tuple[Columns, Columns], rows: int) -> bool:
+        body = pickle.dumps((*tensors, rows), protocol=5)
         return self._ring.put([_HEAD.pack(number, 0, time.monotonic()), body])
 
 

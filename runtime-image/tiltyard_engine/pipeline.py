@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tiltyard_api.plan import Plan, PlanShadow
 from tiltyard_api.routing import RoutingTable
-from tiltyard_engine.call import Call, Mirror
+from tiltyard_engine.call import Call
 from tiltyard_engine.counters import Block
 from tiltyard_engine.dataplane import Dataplane
 from tiltyard_engine.inforce import tell
@@ -74,13 +74,14 @@ class ServedPipeline:
     def flush_mirrors(self) -> None:
         """Offer challengers what the turn answered."""
         calls, self._answered = self._answered, []
-        offers: dict[tuple[str, str], list[Mirror]] = {}
+        offers: dict[tuple[str, str], list[Call]] = {}
         for call in calls:
-            for mirror in call.mirrors:
-                offers.setdefault((mirror.step, mirror.challenger), []).append(mirror)
-        for (step, challenger), mirrors in offers.items():
-            taken = self._outbox.offer(LaneKey(self.plan.pipeline, step, challenger), mirrors)
-            self.recorder.offered(step, challenger, len(mirrors), taken)
+            for step, challengers in call.mirrors:
+                for challenger in challengers:
+                    offers.setdefault((step, challenger), []).append(call)
+        for (step, challenger), seen in offers.items():
+            taken = self._outbox.offer(LaneKey(self.plan.pipeline, step, challenger), seen)
+            self.recorder.offered(step, challenger, len(seen), taken)
 
     def route(self, table: RoutingTable) -> None:
         """Put a newer routing table in force, or count why not.

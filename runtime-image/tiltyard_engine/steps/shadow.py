@@ -10,7 +10,7 @@ import numpy as np
 from tiltyard_api.plan import PlanShadow
 from tiltyard_api.routing import RoutingTable, ShadowRouting
 from tiltyard_core.draws import DRAW_SPACE
-from tiltyard_engine.call import Call, Mirror, Served
+from tiltyard_engine.call import Call, Served
 from tiltyard_engine.columns import Columns
 from tiltyard_engine.execute import Job
 from tiltyard_engine.lane import Lane
@@ -59,8 +59,8 @@ class ShadowStep:
                 continue
             call.outputs[self.name] = ran.outputs
             call.served[self.name] = Served([self._plan.champion])
-            if not self._plan.respond:
-                call.mirrors += tuple(self._mirror(call, name, ran.outputs) for name in names)
+            if names and not self._plan.respond:
+                call.mirrors += ((self.name, names),)
         for call, name, answer in waiting:
             outputs = _wait(answer, deadline)
             call.beside[self.name][name] = outputs
@@ -83,16 +83,12 @@ class ShadowStep:
             call.beside = {**call.beside, self.name: answers}
             for name in names:
                 answer: Answer = Future()
-                taken = self._lanes[name].ask(self._mirror(call, name, {}), answer)
+                taken = self._lanes[name].ask(
+                    self._challengers[name].inputs(call), call.rows, answer
+                )
                 call.offers += ((self.name, name, taken),)
                 waiting.append((call, name, answer))
         return waiting
-
-    def _mirror(self, call: Call, name: str, outputs: Columns) -> Mirror:
-        inputs = self._challengers[name].inputs(call)
-        compared = self._plan.compare_output
-        kept = {compared: outputs[compared]} if compared in outputs else {}
-        return Mirror(self.name, name, inputs, kept, call.rows)
 
 
 def _wait(answer: Answer, deadline: float) -> Columns | None:
