@@ -19,7 +19,7 @@ from tiltyard_api.v1alpha1.models import ModelEntry
 from tiltyard_api.v1alpha1.pipeline import Pipeline
 from tiltyard_api.v1alpha1.rules import workers_fit
 from tiltyard_core.compile import compile_plan
-from tiltyard_core.references import with_models
+from tiltyard_core.references import referred, with_models
 from tiltyard_operator.desired.config import Bundle
 from tiltyard_operator.desired.history import Fact, Record, Version
 from tiltyard_operator.desired.workload import OWN_SPEC, TEMPLATE, Cause
@@ -72,11 +72,16 @@ def decide(seen: Observed, spec: "Spec", now: float) -> Decision:
     loaded = _loaded(findings) if pipeline else accepted
     wish, fault = None, None
     if pipeline and all(one.fact for one in findings.values()):
-        wish, fault = _compiled(pipeline, seen.document["spec"], _facts(findings))
-    target = wish or _last(seen, pipeline)
+        record = Record(
+            spec=dict(seen.document["spec"]),
+            resolved=_facts(findings),
+            models={name: one for name, one in _models(seen).items() if name in referred(pipeline)},
+        )
+        wish, fault = _compiled(pipeline, record)
+    target = wish or _last(seen, spec.said)
     final = next((one for one in findings.values() if one.final), None)
     stalled = accepted if not pipeline else fault or (loaded if final else None)
-    shape = pipeline or (target.pipeline if target else None)
+    shape = spec.said or (target.pipeline if target else None)
     return Decision(
         accepted=accepted,
         loaded=fault or loaded,
@@ -85,7 +90,7 @@ def decide(seen: Observed, spec: "Spec", now: float) -> Decision:
         wish=wish,
         target=target,
         findings=findings,
-        tables=_tables(seen, pipeline, target) if target else (),
+        tables=_tables(seen, spec.said, target) if target else (),
         replicas=replicas(shape, seen.workload) if shape else None,
         suspended=bool(shape and shape.spec.suspend),
     )
@@ -99,6 +104,8 @@ class Spec:
     """With every model described in place."""
 
     accepted: Verdict
+    said: Pipeline | None = None
+    """As its user wrote it, where that is valid, whether its Models are there or not."""
 
 
 def accept(seen: Observed) -> Spec:
@@ -110,12 +117,13 @@ def accept(seen: Observed) -> Spec:
     try:
         complete = with_models(pipeline, _models(seen))
     except InvalidManifest as error:
-        return Spec(None, Verdict(ConditionReason.MODEL_NOT_FOUND, faults(error)))
+        return Spec(None, Verdict(ConditionReason.MODEL_NOT_FOUND, faults(error)), pipeline)
     # Models that are objects of their own were not there when the manifest was read.
     crowded = list(workers_fit(complete.spec.model_dump(mode="json", by_alias=True)))
     if crowded:
-        return Spec(None, Verdict(ConditionReason.INVALID, faults(InvalidManifest(crowded))))
-    return Spec(complete, VALID)
+        verdict = Verdict(ConditionReason.INVALID, faults(InvalidManifest(crowded)))
+        return Spec(None, verdict, pipeline)
+    return Spec(complete, VALID, pipeline)
 
 
 def to_be_tried(seen: Observed, spec: Spec) -> set[str]:
@@ -189,18 +197,22 @@ def _facts(findings: Mapping[str, Finding]) -> dict[str, Fact]:
     return {name: one.fact for name, one in findings.items() if one.fact}
 
 
-def _compiled(
-    pipeline: Pipeline, spec: Mapping[str, object], facts: Mapping[str, Fact]
-) -> tuple[Target | None, Verdict | None]:
-    """Compile what the pods are started with, or say why the steps do not fit each other."""
+def _compiled(pipeline: Pipeline, record: Record) -> tuple[Target | None, Verdict | None]:
+    """Compile what the pods are started with, or say why the steps do not fit each other.
+
+    Args:
+        pipeline: with every model described in place.
+        record: what it said and what its models were.
+
+    """
+    facts = record.resolved
     try:
         plan = compile_plan(pipeline, {name: fact.resolved for name, fact in facts.items()})
     except InvalidManifest as error:
         return None, Verdict(ConditionReason.STEPS_DO_NOT_FIT, faults(error))
     artifacts = [_artifact(one.entry, facts[one.name]) for one in pipeline.spec.models if one.entry]
     bundle = Bundle(plan, ArtifactList(artifacts=tuple(artifacts)))
-    record = Record(spec=dict(spec), resolved=dict(facts), plan=bundle.hash)
-    return Target(pipeline, record, bundle), None
+    return Target(pipeline, record.model_copy(update={"plan": bundle.hash}), bundle), None
 
 
 def _artifact(entry: ModelEntry, fact: Fact) -> Artifact:
@@ -232,12 +244,12 @@ def _target_of(seen: Observed, version: Version) -> Target | None:
     bundle = seen.bundles.get(version.record.plan[:HASH_CHARACTERS])
     document = {**seen.document, "spec": version.record.spec}
     try:
-        pipeline = with_models(read_pipeline(document), _models(seen))
+        pipeline = with_models(read_pipeline(document), version.record.models)
     except InvalidManifest:
         return None
     if bundle:
         return Target(pipeline, version.record, bundle)
-    return _compiled(pipeline, version.record.spec, version.record.resolved)[0]
+    return _compiled(pipeline, version.record)[0]
 
 
 def _tables(seen: Observed, today: Pipeline | None, target: Target) -> tuple[RoutingTable, ...]:

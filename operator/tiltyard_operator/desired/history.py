@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pydantic import Field
+
 from tiltyard_api.base import Contract
 from tiltyard_api.resolved import ResolvedModel
+from tiltyard_api.v1alpha1.model import Model
 from tiltyard_operator.desired.metadata import Owner, fingerprint, head, revision_name
 from tiltyard_operator.kinds import REVISION, Object
 
@@ -30,8 +33,11 @@ class Record(Contract):
     resolved: dict[str, Fact]
     """Facts about each model, by its name in the spec."""
 
-    plan: str
-    """Hash of the plan with its sources."""
+    models: dict[str, Model] = Field(default_factory=dict)
+    """Models that the spec refers to, as they were: they may change, and go."""
+
+    plan: str = ""
+    """Hash of the plan with its sources; empty before it is compiled."""
 
 
 @dataclass(frozen=True, slots=True)

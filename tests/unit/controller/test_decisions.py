@@ -116,23 +116,25 @@ def test_another_engine_is_a_shared_cause() -> None:
     assert set(held["metadata"]["annotations"]) == {CAUSE, OWN_SPEC, TEMPLATE, APPLIED}
 
 
-def test_a_model_that_others_share_is_a_shared_cause() -> None:
-    document = make_document({"spec.models[2]": {"name": "c", "modelRef": {"name": "shared"}}})
+SHARING: Document = {"spec.models[2]": {"name": "c", "modelRef": {"name": "shared"}}}
 
+
+def shared_model(uri: str) -> Object:
+    """Give a Model that was found and tried."""
+    ready = {"type": "Ready", "status": "True", "reason": "Resolved", "message": ""}
+    told = ready | {"lastTransitionTime": "2027-01-15T08:00:00Z", "observedGeneration": 1}
+    return {
+        "apiVersion": "tiltyard.dev/v1alpha1",
+        "kind": "Model",
+        "metadata": {"name": "shared", "namespace": "default", "uid": "m", "generation": 1},
+        "spec": {"framework": "onnx", "source": {"uri": uri}},
+        "status": FACTS["c"].model_dump(mode="json") | {"conditions": [told]},
+    }
+
+
+def test_a_model_that_others_share_is_a_shared_cause() -> None:
     def wanted(uri: str) -> Object:
-        spec = {"framework": "onnx", "source": {"uri": uri}}
-        head = {"name": "shared", "namespace": "default", "uid": "m", "generation": 1}
-        resolved = FACTS["c"].model_dump(mode="json")
-        ready = {"type": "Ready", "status": "True", "reason": "Resolved", "message": ""}
-        told = ready | {"lastTransitionTime": "2027-01-15T08:00:00Z", "observedGeneration": 1}
-        model = {
-            "apiVersion": "tiltyard.dev/v1alpha1",
-            "kind": "Model",
-            "metadata": head,
-            "spec": spec,
-            "status": resolved | {"conditions": [told]},
-        }
-        return deployment_of(document, models={"shared": model})
+        return deployment_of(make_document(SHARING), models={"shared": shared_model(uri)})
 
     before = observe_workload(rolled_out(wanted("https://models.example/1.onnx"), 2))
     assert cause_of(wanted("https://models.example/2.onnx"), before) is Cause.SHARED
@@ -143,6 +145,26 @@ def test_what_ran_is_built_again_from_its_version_while_the_spec_is_broken() -> 
     broken = make_document({"spec.steps[1].model": "none", "spec.deployment.cpus": 4})
     again = objects_of(*decided(broken, **there))[-1]
     assert again == objects_of(*decided(make_document(), facts=FACTS))[-1]
+
+
+@pytest.mark.parametrize("left_out", [(), ("configs",)], ids=["with its plan", "without"])
+def test_what_uses_a_model_that_was_deleted_is_built_again_as_it_was(
+    left_out: tuple[str, ...],
+) -> None:
+    document = make_document(SHARING)
+    models = {"shared": shared_model("https://models.example/1.onnx")}
+    found = serving(document, FACTS, models=models)
+    there = {field: read for field, read in found.items() if field not in left_out}
+    before = objects_of(*decided(document, models=models, **there))
+    seen, decision = decided(document, **there)
+    assert decision.stalled
+    assert decision.stalled.reason is ConditionReason.MODEL_NOT_FOUND
+    assert objects_of(seen, decision) == before
+    fewer = {"spec.deployment.replicas": 1, "spec.steps[0].split.variants[0].weight": 9}
+    seen, decision = decided(make_document(SHARING | fewer), **there)
+    assert decision.replicas == 1
+    assert decision.tables[0].revision == 2
+    assert objects_of(seen, decision)[-1]["spec"]["template"] == before[-1]["spec"]["template"]
 
 
 def test_a_model_that_cannot_be_had_keeps_the_old_pods_and_takes_the_new_number() -> None:
