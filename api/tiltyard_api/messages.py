@@ -10,14 +10,14 @@ from pydantic_core import ErrorDetails
 from tiltyard_api.base import Contract
 from tiltyard_api.faults import Fault
 from tiltyard_api.quantities import DURATION_PATTERN, QUANTITY_PATTERN
+from tiltyard_api.v1alpha1.hashkey import HEADER_PATTERN
 from tiltyard_api.v1alpha1.metadata import NAMESPACE_PATTERN
 from tiltyard_api.v1alpha1.models import NAME_PATTERN, SECRET_PATTERN, SHA256_PATTERN, URI_PATTERN
 from tiltyard_api.v1alpha1.pod import ENV_PATTERN, KEY_PATTERN, VALUE_PATTERN
-from tiltyard_api.v1alpha1.steps import HEADER_PATTERN, REFERENCE_PATTERN
+from tiltyard_api.v1alpha1.steps import REFERENCE_PATTERN
 from tiltyard_api.v1alpha1.volumes import DNS_PATTERN, PATH_PATTERN
 
 PLANNED = {
-    "canary": "use a split and change its weights",
     "experiment": "remove it",
     "interleave": "use a split",
     "records": "remove it",

@@ -6,6 +6,9 @@ GROUP = "tiltyard.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 
+CANARY_ANNOTATION = f"{GROUP}/canary"
+"""By which people promote or abort a stage: `promote@STAGE`, `abort@STAGE`."""
+
 DATA_PORT = 8080
 GRPC_PORT = 8081
 MANAGEMENT_PORT = 9090

@@ -100,13 +100,31 @@ class PlanModelStep(PlanStep):
     model: str
 
 
-class PlanSplit(PlanStep):
+class PlanDrawn(PlanStep):
+    """What every step that draws a variant for each unit has."""
+
+    hash_key: PlanHashKey | None = None
+    salt: str
+
+
+class PlanSplit(PlanDrawn):
     """Divides requests between variants; the weights are in the routing table."""
 
     kind: Literal["split"] = "split"
     variants: tuple[str, ...]
-    hash_key: PlanHashKey | None = None
-    salt: str
+
+
+class PlanCanary(PlanDrawn):
+    """Gives a part of the requests to a candidate; stage and guards are in the routing table."""
+
+    kind: Literal["canary"] = "canary"
+    stable: str
+    candidate: str
+
+    @property
+    def variants(self) -> tuple[str, str]:
+        """In the order of their intervals: the candidate's grows and never gives a user back."""
+        return self.candidate, self.stable
 
 
 class PlanShadow(PlanStep):
@@ -126,7 +144,9 @@ class PlanShadow(PlanStep):
     tolerance: float
 
 
-AnyPlanStep = Annotated[PlanModelStep | PlanSplit | PlanShadow, Field(discriminator="kind")]
+AnyPlanStep = Annotated[
+    PlanModelStep | PlanSplit | PlanShadow | PlanCanary, Field(discriminator="kind")
+]
 
 
 class Plan(Contract):

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from tiltyard_api.base import Contract, digest
+from tiltyard_api.v1alpha1.stage import Guard, stage_id
 
 WRONG_HASH: Final = "wrong_hash"
 """Type of the validation error of a table whose content is not what was written."""
@@ -27,7 +28,45 @@ class ShadowRouting(Contract):
     """Share of the requests that each challenger sees, 0 to 1."""
 
 
-StepRouting = Annotated[SplitRouting | ShadowRouting, Field(discriminator="kind")]
+class GuardRouting(Contract):
+    """By what an engine judges a candidate on its own."""
+
+    alpha: float = Field(gt=0, le=1)
+    """Most probability that one guard of one engine rolls back an equal candidate in one stage."""
+
+    margins: dict[Guard, float]
+    """How much worse is put up with, of each guard that is on."""
+
+    slow: float | None = None
+    """Seconds: a slow answer takes longer. None: latency is not watched."""
+
+
+class CanaryRouting(Contract):
+    """Stage of a canary in force."""
+
+    kind: Literal["canary"] = "canary"
+    run: str
+    """Changes with the spec of the canary: what an engine latched by itself, it latched for this
+    run."""
+
+    stage: int = Field(ge=0)
+    """Number of the stage, from 1; 0: the ramp has not begun, and the candidate gets nothing."""
+
+    weight: float = Field(ge=0, le=100)
+    """Percent that the candidate gets, the decimal number that it is written as."""
+
+    latched: bool = False
+    """True: the candidate gets nothing, whatever the weight."""
+
+    guards: GuardRouting
+
+    @property
+    def stage_id(self) -> str:
+        """What counts of this stage carry."""
+        return stage_id(self.run, self.stage)
+
+
+StepRouting = Annotated[SplitRouting | ShadowRouting | CanaryRouting, Field(discriminator="kind")]
 
 
 class RoutingTable(Contract):

@@ -1,12 +1,14 @@
 """Compiles a Pipeline and its resolved models into a plan and a routing table, or into faults."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from tiltyard_api.faults import Fault, InvalidManifest
 from tiltyard_api.names import default_salt
 from tiltyard_api.plan import (
     AnyPlanStep,
     Plan,
+    PlanCanary,
     PlanHashKey,
     PlanModelStep,
     PlanShadow,
@@ -14,11 +16,19 @@ from tiltyard_api.plan import (
 )
 from tiltyard_api.quantities import seconds
 from tiltyard_api.resolved import ResolvedModel
-from tiltyard_api.routing import RoutingTable, ShadowRouting, SplitRouting, StepRouting
+from tiltyard_api.routing import (
+    CanaryRouting,
+    RoutingTable,
+    ShadowRouting,
+    SplitRouting,
+    StepRouting,
+)
 from tiltyard_api.tensors import TensorSpec
+from tiltyard_api.v1alpha1.hashkey import HashKey
 from tiltyard_api.v1alpha1.pipeline import Pipeline
 from tiltyard_api.v1alpha1.rules import workers_fit
-from tiltyard_api.v1alpha1.steps import DEFAULT_BUDGET, HashKey, Shadow, Split, Step
+from tiltyard_api.v1alpha1.steps import DEFAULT_BUDGET, Shadow, Step
+from tiltyard_core.canary import unbegun
 from tiltyard_core.references import entries
 from tiltyard_core.signature import describe, plan_model, signature_faults
 from tiltyard_core.wiring import StepModel, Wiring, same_outputs
@@ -70,8 +80,24 @@ def compile_plan(pipeline: Pipeline, resolved: Mapping[str, ResolvedModel]) -> P
     )
 
 
-def compile_routing(pipeline: Pipeline, plan: Plan, uid: str, revision: int) -> RoutingTable:
-    """Routing table that a manifest asks for: its weights and its sampling, in force at once."""
+def compile_routing(
+    pipeline: Pipeline,
+    plan: Plan,
+    uid: str,
+    revision: int,
+    canaries: Mapping[str, CanaryRouting] = MappingProxyType({}),
+) -> RoutingTable:
+    """Routing table that a manifest asks for: its weights and its sampling, in force at once.
+
+    Args:
+        pipeline: what the user says.
+        plan: what it is for.
+        uid: the Pipeline's.
+        revision: of the table.
+        canaries: how each canary is routed, by the name of its step (`canary.routing` tells). One
+            that is not there has not begun: its candidate gets nothing.
+
+    """
     steps: dict[str, StepRouting] = {}
     for step in pipeline.spec.steps:
         if step.split:
@@ -80,6 +106,9 @@ def compile_routing(pipeline: Pipeline, plan: Plan, uid: str, revision: int) -> 
         elif step.shadow:
             samples = {one.model: one.sample for one in step.shadow.challengers}
             steps[step.name] = ShadowRouting(samples=samples)
+        elif step.canary:
+            begun = canaries.get(step.name)
+            steps[step.name] = begun or unbegun(step.canary, pipeline.spec.deployment)
     table = RoutingTable(plan=plan.hash, pipeline_uid=uid, revision=revision, steps=steps)
     return table.sealed()
 
@@ -98,6 +127,9 @@ def _answering(step: Step, path: str) -> Iterator[tuple[str, str]]:
             yield variant.model, f"{path}.split.variants[{index}].model"
     elif step.shadow:
         yield step.shadow.champion, f"{path}.shadow.champion"
+    elif step.canary:
+        yield step.canary.stable, f"{path}.canary.stable"
+        yield step.canary.candidate, f"{path}.canary.candidate"
 
 
 def _beside(step: Step, path: str) -> Iterator[tuple[str, str]]:
@@ -125,24 +157,26 @@ def _compare_faults(
 
 
 def _plan_step(pipeline: Pipeline, step: Step, common: Mapping[str, object]) -> AnyPlanStep:
+    salt = default_salt(pipeline.metadata.namespace, pipeline.metadata.name, step.name)
     if step.split:
-        salt = default_salt(pipeline.metadata.namespace, pipeline.metadata.name, step.name)
-        return _plan_split(step.split, salt, common)
+        variants = [variant.model for variant in step.split.variants]
+        drawn = _drawn(step.split.hash_key, salt)
+        return PlanSplit.model_validate({**common, **drawn, "variants": variants})
+    if step.canary:
+        models = {"stable": step.canary.stable, "candidate": step.canary.candidate}
+        drawn = _drawn(step.canary.hash_key, salt)
+        return PlanCanary.model_validate({**common, **drawn, **models})
     if step.shadow:
         return _plan_shadow(step.shadow, common)
     return PlanModelStep.model_validate({**common, "model": step.model})
 
 
-def _plan_split(split: Split, default: str, common: Mapping[str, object]) -> PlanSplit:
-    key = split.hash_key
-    return PlanSplit.model_validate(
-        {
-            **common,
-            "variants": [variant.model for variant in split.variants],
-            "hash_key": _hash_key(key) if key else None,
-            "salt": key.salt if key and key.salt else default,
-        }
-    )
+def _drawn(key: HashKey | None, default: str) -> dict[str, object]:
+    """By what a step draws."""
+    return {
+        "hash_key": _hash_key(key) if key else None,
+        "salt": key.salt if key and key.salt else default,
+    }
 
 
 def _hash_key(key: HashKey) -> PlanHashKey:

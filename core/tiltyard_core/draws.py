@@ -35,6 +35,19 @@ def thresholds(weights: Sequence[float]) -> tuple[int, ...]:
     return tuple(ends)
 
 
+def canary_ends(weight: float) -> tuple[int, int]:
+    """Upper ends of the candidate's and of the stable model's interval.
+
+    The candidate's comes first: whoever has drawn the candidate keeps it while its weight grows.
+
+    Args:
+        weight: percent that the candidate gets, 0 to 100; it counts as the decimal that it is
+            written as.
+
+    """
+    return -(-DRAW_SPACE * Fraction(str(weight)) // 100), DRAW_SPACE
+
+
 def pick(ends: Sequence[int], draw: int) -> int:
     """Index of the variant that owns a draw, given the variants' `thresholds`."""
     return bisect_right(ends, draw)

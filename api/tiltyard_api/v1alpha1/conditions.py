@@ -24,6 +24,9 @@ class ConditionType(StrEnum):
     ROUTING_SYNCED = "RoutingSynced"
     """Does every pod that serves run the weights that are wanted?"""
 
+    CANARY_HEALTHY = "CanaryHealthy"
+    """Does every candidate do well, as far as can be known? Absent where there is no canary."""
+
     STALLED = "Stalled"
     """Is there something that only people can mend? True or absent."""
 
@@ -43,6 +46,8 @@ class ConditionReason(StrEnum):
     SERVING = "Serving"
     SYNCED = "Synced"
 
+    COMPLETE = "Complete"
+
     # On the way.
     RESOLVING = "Resolving"
     LOADING = "Loading"
@@ -52,9 +57,17 @@ class ConditionReason(StrEnum):
     QUEUED = "Queued"
     RETRYING = "Retrying"
 
+    RAMPING = "Ramping"
+    AWAITING_PROMOTION = "AwaitingPromotion"
+    INSUFFICIENT_DATA = "InsufficientData"
+
     # Wanted so.
     SUSPENDED = "Suspended"
     SCALED_TO_ZERO = "ScaledToZero"
+
+    # A candidate.
+    FROZEN = "Frozen"
+    ROLLED_BACK = "RolledBack"
 
     # The spec.
     INVALID = "Invalid"
@@ -133,6 +146,18 @@ CLUSTER_FAULTS: AbstractSet[ConditionReason] = frozenset(
 )
 """What the cluster can have against what was asked for."""
 
+CANARY: AbstractSet[ConditionReason] = frozenset(
+    {
+        ConditionReason.COMPLETE,
+        ConditionReason.RAMPING,
+        ConditionReason.AWAITING_PROMOTION,
+        ConditionReason.INSUFFICIENT_DATA,
+        ConditionReason.FROZEN,
+        ConditionReason.ROLLED_BACK,
+    }
+)
+"""How a canary can fare."""
+
 _NO_PODS = frozenset({ConditionReason.SUSPENDED, ConditionReason.SCALED_TO_ZERO})
 
 _UNDER_WAY = frozenset(
@@ -162,10 +187,15 @@ REASONS: Mapping[ConditionType, AbstractSet[ConditionReason]] = MappingProxyType
             ConditionReason.NO_POD_SERVES,
             ConditionReason.POD_SILENT,
         },
-        ConditionType.STALLED: ARTIFACT_FAULTS | SPEC_FAULTS | CLUSTER_FAULTS,
+        ConditionType.CANARY_HEALTHY: CANARY,
+        ConditionType.STALLED: ARTIFACT_FAULTS
+        | SPEC_FAULTS
+        | CLUSTER_FAULTS
+        | {ConditionReason.ROLLED_BACK},
         ConditionType.RECONCILING: _UNDER_WAY | {ConditionReason.MODEL_NOT_READY},
         ConditionType.READY: frozenset(ConditionReason)
-        - {ConditionReason.VALID, ConditionReason.SYNCED},
+        - {ConditionReason.VALID, ConditionReason.SYNCED}
+        - (CANARY - {ConditionReason.ROLLED_BACK}),
     }
 )
 """The words that each condition may give."""
@@ -186,6 +216,12 @@ class EventReason(StrEnum):
     ROUTING_CHANGED = "RoutingChanged"
     """Normal: another routing table was written; names its revision."""
 
+    STAGE_ENTERED = "StageEntered"
+    """Normal: a candidate's share grew; names stage and share."""
+
+    CANARY_COMPLETE = "CanaryComplete"
+    """Normal: a ramp is at its end."""
+
     SUSPENDED = "Suspended"
     """Normal: the pods were taken away, as `suspend` asks."""
 
@@ -201,6 +237,19 @@ class EventReason(StrEnum):
     UNAVAILABLE = "Unavailable"
     """Warning: no pod serves any more."""
 
+    ROLLED_BACK = "RolledBack"
+    """Warning: a candidate gets nothing any more; tells who found what, and the evidence."""
 
-WARNINGS: AbstractSet[EventReason] = frozenset({EventReason.STALLED, EventReason.UNAVAILABLE})
+    CANARY_FROZEN = "CanaryFrozen"
+    """Warning: users do not divide between the models as they should; nothing is judged."""
+
+
+WARNINGS: AbstractSet[EventReason] = frozenset(
+    {
+        EventReason.STALLED,
+        EventReason.UNAVAILABLE,
+        EventReason.ROLLED_BACK,
+        EventReason.CANARY_FROZEN,
+    }
+)
 """Events of the type Warning; all others are Normal."""

@@ -8,7 +8,8 @@ from tiltyard_api.base import Contract
 from tiltyard_api.resolved import GraphTensor, ResolvedModel
 from tiltyard_api.v1alpha1.metadata import Metadata, name_rules
 from tiltyard_api.v1alpha1.models import NAME_LENGTH, NAME_PATTERN, ModelSpec
-from tiltyard_api.v1alpha1.status import Conditions, Hash, Reported
+from tiltyard_api.v1alpha1.reported import Hash, Reported
+from tiltyard_api.v1alpha1.status import Conditions
 
 
 class Model(Contract):

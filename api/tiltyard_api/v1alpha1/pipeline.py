@@ -6,6 +6,7 @@ from pydantic import ConfigDict, Field
 
 from tiltyard_api.base import BY_NAME, Contract, cel
 from tiltyard_api.quantities import quantity_bytes
+from tiltyard_api.v1alpha1.canary import MOST_CANARIES
 from tiltyard_api.v1alpha1.deployment import Deployment
 from tiltyard_api.v1alpha1.metadata import Metadata, name_rules
 from tiltyard_api.v1alpha1.models import (
@@ -22,6 +23,8 @@ _MODELS_OF_STEPS = (
     "(!has(s.split) || s.split.variants.all(v, self.models.exists(m, m.name == v.model)))",
     "(!has(s.shadow) || self.models.exists(m, m.name == s.shadow.champion))",
     "(!has(s.shadow) || s.shadow.challengers.all(c, self.models.exists(m, m.name == c.model)))",
+    "(!has(s.canary) || self.models.exists(m, m.name == s.canary.stable))",
+    "(!has(s.canary) || self.models.exists(m, m.name == s.canary.candidate))",
 )
 
 
@@ -54,6 +57,11 @@ class PipelineSpec(Contract):
             (
                 f"self.steps.all(s, {_INPUTS_OF_STEPS})",
                 "an input comes from a step that is not there: name an earlier one, or request",
+                ".steps",
+            ),
+            (
+                f"self.steps.filter(s, has(s.canary)).size() <= {MOST_CANARIES}",
+                f"a Pipeline has at most {MOST_CANARIES} canaries: make one a split",
                 ".steps",
             ),
             (

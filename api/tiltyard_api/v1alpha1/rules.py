@@ -6,10 +6,11 @@ passed over here; the schema names it. An empty field (null) counts as absent, a
 it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from tiltyard_api.faults import Fault
 from tiltyard_api.quantities import quantity_bytes
+from tiltyard_api.v1alpha1.canaryrules import canaries_fit, of_canary, of_hash_key
 from tiltyard_api.v1alpha1.deployment import Deployment
 from tiltyard_api.v1alpha1.models import CONFIGURED, ENGINE_MEMORY, Framework, workers_bytes
 from tiltyard_api.v1alpha1.podrules import of_deployment
@@ -33,6 +34,7 @@ def of_pipeline(document: Data) -> Iterator[Fault]:
     yield from workers_fit(spec)
     yield from of_deployment(mapping(spec, "deployment"), "spec.deployment")
     yield from repeated(spec, "steps", "name", "spec")
+    yield from canaries_fit(spec)
     earlier: set[str] = set()
     for index, step in entries(spec, "steps"):
         path = f"spec.steps[{index}]"
@@ -40,6 +42,7 @@ def of_pipeline(document: Data) -> Iterator[Fault]:
         yield from _known_models(step, models, path)
         yield from _split(mapping(step, "split"), f"{path}.split")
         yield from _shadow(mapping(step, "shadow"), f"{path}.shadow")
+        yield from of_canary(mapping(step, "canary"), f"{path}.canary")
         yield from _references(mapping(step, "inputs"), earlier, f"{path}.inputs")
         if step.get("name") == "request":
             yield Fault(f"{path}.name", "'request' means the request in inputs: rename the step")
@@ -122,6 +125,9 @@ def _mentions(step: Data, path: str) -> Iterator[tuple[str, str]]:
     for index, variant in entries(mapping(step, "split"), "variants"):
         for name in texts(variant, "model"):
             yield f"{path}.split.variants[{index}].model", name
+    for role in ("stable", "candidate"):
+        for name in texts(mapping(step, "canary"), role):
+            yield f"{path}.canary.{role}", name
     shadow = mapping(step, "shadow")
     for name in texts(shadow, "champion"):
         yield f"{path}.shadow.champion", name
@@ -135,10 +141,7 @@ def _split(split: Data, path: str) -> Iterator[Fault]:
     variants = [variant for _, variant in entries(split, "variants")]
     if variants and all(variant.get("weight") == 0 for variant in variants):
         yield Fault(f"{path}.variants", "all weights are 0: nothing could be served; raise one")
-    key = split.get("hashKey")
-    if isinstance(key, Mapping) and present(key, "field") == present(key, "header"):
-        remedy = "give exactly one of field and header: where the key comes from"
-        yield Fault(f"{path}.hashKey", remedy)
+    yield from of_hash_key(split, path)
 
 
 def _shadow(shadow: Data, path: str) -> Iterator[Fault]:

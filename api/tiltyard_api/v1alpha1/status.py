@@ -5,19 +5,12 @@ Every field is optional, so that an older operator's status stays readable.
 
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, ConfigDict, Field
+from pydantic import AwareDatetime, Field
 
-from tiltyard_api.base import BY_NAME, Contract, SchemaExtra
+from tiltyard_api.base import BY_NAME, SchemaExtra
 from tiltyard_api.v1alpha1.models import Label
-
-Text = Annotated[str, Field(max_length=1024)]
-Hash = Annotated[str, Field(max_length=64)]
-
-
-class Reported(Contract):
-    """Base of what is reported: fields of newer operators are passed over."""
-
-    model_config = ConfigDict(extra="ignore")
+from tiltyard_api.v1alpha1.reported import Hash, Reported, Text
+from tiltyard_api.v1alpha1.stage import BY_GUARD, GuardEvidence, Latch, Stage
 
 
 class Condition(Reported):
@@ -129,6 +122,16 @@ class StepStatus(Reported):
     name: Label
     kind: str | None = Field(default=None, max_length=16)
     variants: tuple[VariantStatus, ...] | None = Field(default=None, max_length=16)
+    stage: Stage | None = None
+    """Where the ramp of a canary stands."""
+
+    latched: Latch | None = None
+    """Why a canary gives its candidate nothing any more."""
+
+    evidence: tuple[GuardEvidence, ...] | None = Field(
+        default=None, max_length=8, json_schema_extra=BY_GUARD
+    )
+    """What the guards of a canary have seen in this stage."""
 
 
 class PipelineStatus(Reported):

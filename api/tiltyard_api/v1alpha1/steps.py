@@ -6,38 +6,14 @@ from pydantic import ConfigDict, Field
 
 from tiltyard_api.base import Contract, cel
 from tiltyard_api.quantities import Duration
+from tiltyard_api.v1alpha1.canary import Canary
+from tiltyard_api.v1alpha1.hashkey import HashKey
 from tiltyard_api.v1alpha1.models import Label, TensorName
 
-HEADER_PATTERN = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
 REFERENCE_PATTERN = r"^(request|[a-z]([-a-z0-9]*[a-z0-9])?)\..+$"
 
 Reference = Annotated[str, Field(pattern=REFERENCE_PATTERN, max_length=128)]
 """Where a step's input comes from: `request.COLUMN` or `STEP.OUTPUT`."""
-
-
-class HashKey(Contract):
-    """What ties a user to a variant."""
-
-    model_config = ConfigDict(
-        json_schema_extra=cel(
-            (
-                "has(self.field) != has(self.header)",
-                "give exactly one of field and header: where the key comes from",
-            ),
-        )
-    )
-
-    field: TensorName | None = None
-    """Column of the records that holds the key."""
-
-    header: str | None = Field(default=None, pattern=HEADER_PATTERN, max_length=64)
-    """Request header that holds the key."""
-
-    missing: Literal["random", "first", "reject"] = "random"
-    """What happens to a request without the key."""
-
-    salt: str | None = Field(default=None, min_length=1, max_length=256)
-    """Mixed into the hash; default `namespace/pipeline/step`."""
 
 
 class Variant(Contract):
@@ -131,7 +107,7 @@ class Shadow(Contract):
 
 DEFAULT_BUDGET = "1s"
 
-KINDS = ("model", "split", "shadow")
+KINDS = ("model", "split", "shadow", "canary")
 
 
 class Step(Contract):
@@ -165,3 +141,4 @@ class Step(Contract):
 
     split: Split | None = None
     shadow: Shadow | None = None
+    canary: Canary | None = None
