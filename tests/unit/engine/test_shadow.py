@@ -182,7 +182,7 @@ def test_a_challenger_whose_rows_may_not_be_stacked_sees_each_request_alone(
 
 def test_a_full_queue_drops_the_newest_and_counts_it(tmp_path: Path) -> None:
     models = {"a": graphs.scaled(2), "b": graphs.endless()}
-    with opened(tmp_path, models, [shadow("a", "b", timeout="500ms")]) as plane:
+    with opened(tmp_path, models, [shadow("a", "b", timeout="20s")]) as plane:
         plane.ask([{"x": 2e6}])  # keeps the lane busy
         for _ in range(6):
             plane.ask_all([[{"x": 2e6}]] * 200)
