@@ -10,6 +10,7 @@ from documents import ROOT, table
 from tiltyard_api.crd import RESOURCES, crd
 from tiltyard_api.v1alpha1.conditions import (
     ARTIFACT_FAULTS,
+    CANDIDATE_FAULTS,
     CLUSTER_FAULTS,
     REASONS,
     SPEC_FAULTS,
@@ -69,7 +70,7 @@ def test_every_event_is_documented_with_its_type() -> None:
 
 def test_every_reason_can_be_told_and_faults_are_of_one_kind() -> None:
     assert set().union(*REASONS.values()) == set(ConditionReason)
-    faults = [*ARTIFACT_FAULTS, *SPEC_FAULTS, *CLUSTER_FAULTS]
+    faults = [*ARTIFACT_FAULTS, *SPEC_FAULTS, *CLUSTER_FAULTS, *CANDIDATE_FAULTS]
     assert len(faults) == len(set(faults))
     assert set(faults) == REASONS[ConditionType.STALLED]
 

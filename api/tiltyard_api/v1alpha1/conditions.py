@@ -158,6 +158,9 @@ CANARY: AbstractSet[ConditionReason] = frozenset(
 )
 """How a canary can fare."""
 
+CANDIDATE_FAULTS: AbstractSet[ConditionReason] = frozenset({ConditionReason.ROLLED_BACK})
+"""What can be wrong with a candidate, for which people must change the spec."""
+
 _NO_PODS = frozenset({ConditionReason.SUSPENDED, ConditionReason.SCALED_TO_ZERO})
 
 _UNDER_WAY = frozenset(
@@ -188,14 +191,11 @@ REASONS: Mapping[ConditionType, AbstractSet[ConditionReason]] = MappingProxyType
             ConditionReason.POD_SILENT,
         },
         ConditionType.CANARY_HEALTHY: CANARY,
-        ConditionType.STALLED: ARTIFACT_FAULTS
-        | SPEC_FAULTS
-        | CLUSTER_FAULTS
-        | {ConditionReason.ROLLED_BACK},
+        ConditionType.STALLED: ARTIFACT_FAULTS | SPEC_FAULTS | CLUSTER_FAULTS | CANDIDATE_FAULTS,
         ConditionType.RECONCILING: _UNDER_WAY | {ConditionReason.MODEL_NOT_READY},
         ConditionType.READY: frozenset(ConditionReason)
         - {ConditionReason.VALID, ConditionReason.SYNCED}
-        - (CANARY - {ConditionReason.ROLLED_BACK}),
+        - (CANARY - CANDIDATE_FAULTS),
     }
 )
 """The words that each condition may give."""

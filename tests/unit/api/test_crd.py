@@ -48,14 +48,19 @@ def test_the_committed_file_is_fresh() -> None:
 
 
 def test_stale_missing_and_unknown_files_are_named(tmp_path: Path) -> None:
-    assert generate("--check", "--root", str(tmp_path)).stderr.splitlines() == [
+    missing = {
         f"{name}: stale or missing; run `make generate`"
         for name in (
             "crds/models.tiltyard.dev.yaml",
             "crds/pipelines.tiltyard.dev.yaml",
+            "charts/tiltyard/files/crds/models.tiltyard.dev.yaml",
+            "charts/tiltyard/files/dashboard.json",
+            "charts/tiltyard/values.schema.json",
+            "charts/tiltyard/README.md",
             "runtime-image/tiltyard_engine/grpc/descriptors/services.binpb",
         )
-    ]
+    }
+    assert missing < {*generate("--check", "--root", str(tmp_path)).stderr.splitlines()}
     assert generate("--root", str(tmp_path)).returncode == 0
     assert generate("--check", "--root", str(tmp_path)).returncode == 0
     (tmp_path / "crds/moons.yaml").touch()
