@@ -12,10 +12,19 @@ from typing import Any
 import yaml
 from grpc_tools import protoc
 
+from chart.dashboard import dashboard
+from chart.model import model
+from chart.readme import readme
+from chart.rendered import rendered
+from chart.schema import schema
 from tiltyard_api.crd import RESOURCES, crd
 
 ROOT = Path(__file__).resolve().parent.parent
 GRPC = "runtime-image/tiltyard_engine/grpc"
+CHART = "charts/tiltyard"
+WHOLE = ("crds", f"{CHART}/files/crds", f"{GRPC}/descriptors")
+"""Folders that hold nothing but generated files."""
+
 HEADER = "# Generated from api/tiltyard_api by `make generate`. Do not edit.\n"
 
 
@@ -27,25 +36,36 @@ def main() -> int:
     options = parser.parse_args()
     files = generated()
     if options.check:
-        faults = differences(options.root, files)
+        faults = differences(options.root, files | rendered(ROOT))
         for fault in faults:
             print(fault, file=sys.stderr)
         return 1 if faults else 0
-    for name, content in files.items():
-        path = options.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+    write(options.root, files)
+    write(options.root, rendered(ROOT))  # of files that were just written
     return 0
 
 
+def write(root: Path, files: dict[str, bytes]) -> None:
+    """Write files."""
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
 def generated() -> dict[str, bytes]:
-    """Content of every generated file, by its path in the project."""
-    definitions = map(crd, RESOURCES)
+    """Content of every file that is generated from code, by its path in the project."""
+    definitions = {
+        f"{one['metadata']['name']}.yaml": (HEADER + _yaml(one)).encode()
+        for one in map(crd, RESOURCES)
+    }
     return {
-        **{
-            f"crds/{one['metadata']['name']}.yaml": (HEADER + _yaml(one)).encode()
-            for one in definitions
-        },
+        **{f"crds/{name}": content for name, content in definitions.items()},
+        **{f"{CHART}/files/crds/{name}": content for name, content in definitions.items()},
+        f"{CHART}/files/dashboard.json": dashboard(),
+        f"{CHART}/files/double.onnx": model(),
+        f"{CHART}/README.md": readme(ROOT / CHART / "values.yaml"),
+        f"{CHART}/values.schema.json": schema(ROOT / CHART / "values.schema.json"),
         f"{GRPC}/descriptors/services.binpb": _descriptors(),
     }
 
@@ -62,19 +82,18 @@ def _descriptors() -> bytes:
 
 
 def differences(root: Path, files: dict[str, bytes]) -> list[str]:
-    """What in the folders of generated files is not as it would be generated."""
-    folders = {(root / name).parent for name in files}
+    """What is not as it would be generated, or stands where all is generated."""
     there = {
         path.relative_to(root).as_posix()
-        for folder in folders
-        for path in folder.rglob("*")
+        for folder in WHOLE
+        for path in (root / folder).rglob("*")
         if path.is_file()
     }
     unknown = [f"{name}: not a generated file; remove it" for name in sorted(there - set(files))]
     stale = [
         f"{name}: stale or missing; run `make generate`"
         for name, content in files.items()
-        if name not in there or (root / name).read_bytes() != content
+        if not (root / name).is_file() or (root / name).read_bytes() != content
     ]
     return stale + unknown
 

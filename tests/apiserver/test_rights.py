@@ -13,7 +13,8 @@ from cluster.binaries import Binaries
 from cluster.crds import install_crds
 from cluster.plane import ControlPlane, running
 from kubectl import Kubectl
-from operators import ACCOUNT, PLAIN, RIGHTS, Operators, create
+from operators import ACCOUNT, PLAIN, Operators, create
+from operators import rights as shipped
 from tiltyard_operator.kinds import CONFIG_MAP
 from waiting import await_that
 
@@ -81,9 +82,10 @@ def test_in_its_namespace_it_may_do_this_and_elsewhere_nothing(kubectl: Kubectl)
 @pytest.fixture
 def tiltyard(kubectl: Kubectl) -> Iterator[Kubectl]:
     kubectl("create", "namespace", "tiltyard")
-    kubectl("apply", f"--filename={RIGHTS / 'cluster.yaml'}", "--namespace=tiltyard")
+    objects = yaml.safe_dump_all(shipped("cluster"))
+    kubectl("apply", "--filename=-", "--namespace=tiltyard", stdin=objects)
     yield kubectl
-    kubectl("delete", f"--filename={RIGHTS / 'cluster.yaml'}", "--namespace=tiltyard")
+    kubectl("delete", "--filename=-", "--namespace=tiltyard", stdin=objects)
     kubectl("delete", "namespace", "tiltyard", "--wait=false")
 
 
@@ -149,7 +151,7 @@ def test_with_rights_in_the_whole_cluster_every_namespace_is_served(
         api = plane.api()
         for name in ("tiltyard", "shop", "bank"):
             api.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
-        operators = Operators(plane, "tiltyard", tmp_path, "cluster.yaml")
+        operators = Operators(plane, "tiltyard", tmp_path, "cluster")
         try:
             operators.start(command=PLAIN, TILTYARD_NAMESPACES="").await_work()
             for name in ("shop", "bank"):

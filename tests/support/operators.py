@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from kubernetes import config
 from kubernetes.client import Configuration
 
@@ -20,10 +21,16 @@ from tiltyard_operator.cluster import Bounds, Cluster
 from tiltyard_operator.kinds import PIPELINE
 from waiting import await_that
 
-RIGHTS = Path(__file__).parents[2] / "operator/rbac"
+CONFIG = Path(__file__).parents[2] / "config"
 ACCOUNT = "tiltyard-operator"
 PLAIN = (str(Path(__file__).with_name("plain_operator.py")),)
 """Command of an operator with the simplest story; see there."""
+
+
+def rights(scope: str) -> list[dict[str, Any]]:
+    """Give the account and the rights that we ship, for a whole `cluster` or one `namespace`."""
+    documents = yaml.safe_load_all((CONFIG / scope / "tiltyard.yaml").read_text())
+    return [one for one in documents if "rbac" in one["apiVersion"] or "Account" in one["kind"]]
 
 
 def pipeline(name: str = "p") -> dict[str, Any]:
@@ -125,13 +132,13 @@ class Operators:
         plane: ControlPlane,
         namespace: str,
         directory: Path,
-        rights: str = "namespaced.yaml",
+        scope: str = "namespace",
     ) -> None:
         self._plane = plane
         self._namespace = namespace
         self._directory = directory
         self._kubectl = Kubectl(plane.kubectl, plane.kubeconfig, namespace)
-        self._kubectl("apply", f"--filename={RIGHTS / rights}")
+        self._kubectl.apply(*rights(scope))
         self._token = self._kubectl("create", "token", ACCOUNT).strip()
         self._started: list[OperatorProcess] = []
 

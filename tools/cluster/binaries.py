@@ -66,7 +66,9 @@ KUBERNETES = Module(
     },
     stamped=True,
 )
-MODULES = (ETCD, KUBERNETES)
+HELM = Module("helm", "helm.sh/helm/v4", {"helm": "helm.sh/helm/v4/cmd/helm"})
+KSTATUS = Module("kstatus", "sigs.k8s.io/cli-utils", {"kstatus": "."})
+MODULES = (ETCD, KUBERNETES, HELM, KSTATUS)
 
 
 @dataclass(frozen=True)
