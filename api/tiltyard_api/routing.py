@@ -58,6 +58,9 @@ class CanaryRouting(Contract):
     latched: bool = False
     """True: the candidate gets nothing, whatever the weight."""
 
+    frozen: bool = False
+    """True: units do not divide as they should, so that guards do not compare the variants."""
+
     guards: GuardRouting
 
     @property

@@ -25,6 +25,7 @@ from tiltyard_core.guards import (
     excess,
     judge,
     latch,
+    most_engines,
     ratio_faults,
     routed,
     told,
@@ -52,6 +53,13 @@ class Wanted:
 
     one_engine: GuardRouting
     """By what each engine judges its own."""
+
+    engines: int
+    """Most engines that there may be."""
+
+    def waits(self, number: int) -> bool:
+        """Whether a stage lasts until somebody promotes it; after the last there is no other."""
+        return self.heights[number - 1].hold is None and number < len(self.heights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +116,7 @@ def wanted(pipeline: Pipeline, step: str, plan: Plan) -> Wanted:
         guards=canary.guards,
         all_engines=routed(canary.guards, len(stages)),
         one_engine=routed(canary.guards, len(stages), pipeline.spec.deployment),
+        engines=most_engines(pipeline.spec.deployment),
     )
 
 
@@ -118,6 +127,7 @@ def routing(want: Wanted, state: CanaryState) -> CanaryRouting:
         stage=state.stage.number,
         weight=state.stage.weight,
         latched=state.latched is not None,
+        frozen=bool(state.stage.frozen),
         guards=want.one_engine,
     )
 
@@ -142,12 +152,10 @@ def decide(want: Wanted, before: CanaryState | None, seen: Seen, now: float) -> 
     if before is None or before.stage.revision != want.revision:
         return _said(want, _entered(want, _first(want, before), now), seen, now)
     state = _anchored(before, seen, now)
-    if state.latched is None:
-        state = _ordered(want, state, seen, now)
-    if state.latched is None:
-        state = _latched(want, state, seen, now)
-    if state.latched is None and state.stage == before.stage:
-        state = _moved(want, state, seen, now)
+    for step in (_ordered, _stopped, _frozen, _judged, _moved):
+        if state.latched or state.stage.number != before.stage.number:
+            break
+        state = step(want, state, seen, now)
     return _said(want, state, seen, now)
 
 
@@ -203,40 +211,49 @@ def _ordered(want: Wanted, state: CanaryState, seen: Seen, now: float) -> Canary
     return state
 
 
-def _latched(want: Wanted, state: CanaryState, seen: Seen, now: float) -> CanaryState:
-    """Take the candidate out of the way where an engine did, or where the counts of all say so."""
+def _stopped(_want: Wanted, state: CanaryState, seen: Seen, now: float) -> CanaryState:
+    """Take the candidate out of the way where an engine did, or where it does nothing but fail."""
     for one in seen.latches:
         if one.stage.rpartition("-")[0] == state.stage.run:
             return state.model_copy(update={"latched": one})
     counts = _counts(state, seen)
-    if counts is None or state.stage.frozen:
+    if counts is None or not all_failed(counts):
         return state
-    evidence = judge(counts, state.stage.weight, want.all_engines)
-    guard = against(evidence, state.stage.weight, want.all_engines)
-    if guard is not None:
-        message = told(next(one for one in evidence if one.guard == guard))
-        found = latch(state.stage.id, "operator", guard, message, now)
-        return state.model_copy(update={"latched": found})
-    if all_failed(counts):
-        message = f"all of its {counts.candidate.errors.count} units failed"
-        found = latch(state.stage.id, "operator", "row", message, now)
-        return state.model_copy(update={"latched": found})
+    message = f"all of its {counts.candidate.errors.count} units failed"
+    return _rolled_back(state, "row", message, now)
+
+
+def _frozen(_want: Wanted, state: CanaryState, seen: Seen, _now: float) -> CanaryState:
+    """Freeze a stage whose units do not divide as they should."""
+    counts = _counts(state, seen)
+    if counts and any(ratio_faults(counts, state.stage.weight, state.stage.of)):
+        return _with(state, frozen=True)
     return state
 
 
-def _moved(want: Wanted, state: CanaryState, seen: Seen, now: float) -> CanaryState:
-    """Freeze a stage whose units do not divide as they should; end one that has shown enough."""
+def _judged(want: Wanted, state: CanaryState, seen: Seen, now: float) -> CanaryState:
+    """Roll back where the counts of all engines say so."""
     counts = _counts(state, seen)
-    if state.stage.frozen or state.stage.complete:
+    if counts is None or state.stage.frozen:
         return state
-    if counts and any(ratio_faults(counts, state.stage.weight, state.stage.of)):
-        return _with(state, frozen=True)
-    if not seen.in_force or _held(want, state, now) > 0 or _lacking(want, state, counts):
+    evidence = judge(counts, state.stage.weight, want.all_engines)
+    found = against(evidence, state.stage.weight, want.all_engines)
+    return _rolled_back(state, found.guard, told(found), now) if found else state
+
+
+def _moved(want: Wanted, state: CanaryState, seen: Seen, now: float) -> CanaryState:
+    """End a stage that has lasted and shown what it must."""
+    stage = state.stage
+    if stage.since is None or not seen.in_force or stage.frozen or stage.complete:
         return state
-    last = state.stage.number == state.stage.of
-    if want.heights[state.stage.number - 1].hold is None and not last:
+    if want.waits(stage.number) or _held(want, state, now) > 0:
         return state
-    return _next(want, state, now)
+    return state if _lacking(want, state, _counts(state, seen)) else _next(want, state, now)
+
+
+def _rolled_back(state: CanaryState, guard: str, message: str, now: float) -> CanaryState:
+    found = latch(state.stage.id, "operator", guard, message, now)
+    return state.model_copy(update={"latched": found})
 
 
 def _next(want: Wanted, state: CanaryState, now: float) -> CanaryState:
@@ -260,7 +277,7 @@ def _lacking(want: Wanted, state: CanaryState, counts: CanaryCounts | None) -> s
         return None
     units = units_of(counts.candidate, counts) if counts else 0
     if units < want.guards.min_units:
-        return f"the candidate has {units} of {want.guards.min_units} units"
+        return f"the candidate has had {units} of {want.guards.min_units} units"
     most = want.guards.errors.max_excess
     if most is None or state.stage.weight == 100:
         return None
@@ -272,30 +289,52 @@ def _lacking(want: Wanted, state: CanaryState, counts: CanaryCounts | None) -> s
 
 def _said(want: Wanted, state: CanaryState, seen: Seen, now: float) -> Outcome:
     counts, stage = _counts(state, seen), state.stage
-    evidence = judge(counts, stage.weight, want.all_engines) if counts else ()
-    where = f"stage {stage.id} ({stage.number} of {stage.of}, {stage.weight:g} %)"
+    reason, message = _in_words(want, state, seen, now)
+    return Outcome(
+        state=state,
+        reason=reason,
+        message=message,
+        evidence=judge(counts, stage.weight, want.all_engines) if counts else (),
+        due=_held(want, state, now) or None if reason == ConditionReason.RAMPING else None,
+    )
+
+
+def _in_words(
+    want: Wanted, state: CanaryState, seen: Seen, now: float
+) -> tuple[ConditionReason, str]:
+    """Say how a canary is, in a word and in a sentence."""
+    stage, counts = state.stage, _counts(state, seen)
+    if state.latched or stage.frozen or stage.complete:
+        return _at_rest(state, counts)
+    where, lacking = _where(stage), _lacking(want, state, counts)
+    if stage.since is None or not seen.in_force:
+        return ConditionReason.RAMPING, f"{where} is being put in force"
+    if want.waits(stage.number):
+        so_far = f"; so far {lacking}" if lacking else ""
+        return ConditionReason.AWAITING_PROMOTION, f"{where} waits to be promoted{so_far}"
+    if lacking and not _held(want, state, now):
+        return ConditionReason.INSUFFICIENT_DATA, f"{where} goes on: {lacking}"
+    return ConditionReason.RAMPING, where
+
+
+def _at_rest(state: CanaryState, counts: CanaryCounts | None) -> tuple[ConditionReason, str]:
+    """Say of a canary that does not move by itself why it does not."""
+    stage = state.stage
     if state.latched:
-        reason = ConditionReason.ROLLED_BACK
         message = f"rolled back in stage {state.latched.stage}: {state.latched.message}"
-        return Outcome(state, reason, f"{message}; change the canary to try again", evidence)
+        return ConditionReason.ROLLED_BACK, f"{message}; change the canary to try again"
     if stage.frozen:
-        why = next(ratio_faults(counts, stage.weight, stage.of), "") if counts else ""
-        told_so = why or "units did not divide by their weights"
-        message = f"{where} is frozen: {told_so}; promote or abort it"
-        return Outcome(state, ConditionReason.FROZEN, message, evidence)
-    paused = "; nothing to compare with, relative guards pause" if stage.weight == 100 else ""
-    if stage.complete:
-        message = f"complete at {stage.weight:g} %{paused}"
-        return Outcome(state, ConditionReason.COMPLETE, message, evidence)
-    held, lacking = _held(want, state, now), _lacking(want, state, counts)
-    if not seen.in_force or stage.since is None or held > 0:
-        message = f"{where}{paused}" if stage.since else f"{where} is being put in force"
-        return Outcome(state, ConditionReason.RAMPING, message, evidence, held or None)
-    if lacking:
-        message = f"{where} is held: {lacking}"
-        return Outcome(state, ConditionReason.INSUFFICIENT_DATA, message, evidence)
-    message = f"{where} waits for promotion: tiltyard promote"
-    return Outcome(state, ConditionReason.AWAITING_PROMOTION, message, evidence)
+        faults = ratio_faults(counts, stage.weight, stage.of) if counts else iter(())
+        why = next(faults, "units did not divide as the weight says")
+        return ConditionReason.FROZEN, f"{_where(stage)} is frozen: {why}; promote or abort it"
+    return ConditionReason.COMPLETE, f"complete in {_where(stage)}"
+
+
+def _where(stage: Stage) -> str:
+    where = f"stage {stage.id} ({stage.number} of {stage.of}, {stage.weight:g} %)"
+    if 0 < stage.weight < 100:
+        return where
+    return f"{where}, nothing to compare with, so that relative guards pause,"
 
 
 def _counts(state: CanaryState, seen: Seen) -> CanaryCounts | None:

@@ -89,14 +89,16 @@ def judge(counts: CanaryCounts, weight: float, guards: GuardRouting) -> tuple[Gu
     )
 
 
-def against(evidence: Iterable[GuardEvidence], weight: float, guards: GuardRouting) -> Guard | None:
-    """Give the guard that has found the candidate worse than it may be, if one has."""
+def against(
+    evidence: Iterable[GuardEvidence], weight: float, guards: GuardRouting
+) -> GuardEvidence | None:
+    """Give the evidence that the candidate is worse than it may be, if there is any."""
     for one in evidence:
         if one.paused or one.log_evidence < one.limit:
             continue
         expected = null_share(weight / 100, guards.margins[one.guard])
         if one.candidate > expected * one.both:  # else it is better than it may be
-            return one.guard
+            return one
     return None
 
 
@@ -126,16 +128,17 @@ def engine_latch(
     """
     if counts.stage != routing.stage_id:
         return None
-    evidence = judge(counts, routing.weight, routing.guards)
-    guard = against(evidence, routing.weight, routing.guards)
-    if guard is not None:
-        message = told(next(one for one in evidence if one.guard == guard))
-        return latch(counts.stage, "engine", guard, message, now)
     row = next((one for one in rows if row_failed(one)), None)
     if row is not None:
-        message = f"{row.failed} units in a row failed"
+        return latch(counts.stage, "engine", "row", f"{row.failed} units in a row failed", now)
+    if all_failed(counts):
+        message = f"all of its {counts.candidate.errors.count} units failed"
         return latch(counts.stage, "engine", "row", message, now)
-    return None
+    if routing.frozen:
+        return None
+    evidence = judge(counts, routing.weight, routing.guards)
+    found = against(evidence, routing.weight, routing.guards)
+    return latch(counts.stage, "engine", found.guard, told(found), now) if found else None
 
 
 def latch(
