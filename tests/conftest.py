@@ -5,6 +5,7 @@ import os
 import pytest
 from hypothesis import settings
 
+from cluster.binaries import Binaries, MissingError, find
 from cluster.shared import SUMMARY
 
 settings.register_profile("dev", deadline=None, max_examples=60)
@@ -27,3 +28,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write what the code gives into tests/golden; review the diff like code",
     )
+
+
+@pytest.fixture(scope="session")
+def binaries() -> Binaries:
+    """Programs of the control plane; without them skip, but fail where CI promises to have them."""
+    try:
+        return find()
+    except MissingError as missing:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(missing))
+        pytest.skip(str(missing))

@@ -8,24 +8,13 @@ from pathlib import Path
 import pytest
 
 from cluster.api import Api
-from cluster.binaries import Binaries, MissingError, find
+from cluster.binaries import Binaries
 from cluster.plane import ControlPlane
 from cluster.shared import shared
 from faultproxy.proxy import FaultProxy
 from kubectl import Kubectl
 from localnode.node import LABEL, LocalNode, running_node
 from operators import OperatorProcess, Operators
-
-
-@pytest.fixture(scope="session")
-def binaries() -> Binaries:
-    """Programs of the control plane; without them skip, but fail where CI promises to have them."""
-    try:
-        return find()
-    except MissingError as missing:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(missing))
-        pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="session")
