@@ -1,27 +1,34 @@
-"""Counts Pipelines by phase, for Prometheus. Lost with the process: the next resync counts anew."""
+"""Counts Pipelines and canaries, for Prometheus. Lost with the process: a resync counts anew."""
 
 import threading
 from collections import Counter
 
-from tiltyard_operator.metrics import PIPELINES
+from prometheus_client import Gauge
+
 from tiltyard_operator.queue import Key
 
 
 class Census:
-    """The phase that each Pipeline was last seen in."""
+    """What was last said of each object, in words of which a gauge counts how many there are.
 
-    def __init__(self) -> None:
+    Args:
+        gauge: with one label, the word.
+
+    """
+
+    def __init__(self, gauge: Gauge) -> None:
+        self._gauge = gauge
         self._lock = threading.Lock()
-        self._phases: dict[Key, str] = {}
+        self._said: dict[Key, Counter[str]] = {}
         self._counts: Counter[str] = Counter()
 
-    def note(self, key: Key, phase: str | None) -> None:
-        """Note the phase of a Pipeline; None: it is gone."""
+    def note(self, key: Key, *words: str) -> None:
+        """Note what is said of an object now; nothing: it is gone."""
         with self._lock:
-            before = self._phases.pop(key, None)
-            if phase:
-                self._phases[key] = phase
-            for one, step in ((before, -1), (phase, 1)):
-                if one:
-                    self._counts[one] += step
-                    PIPELINES.labels(one).set(self._counts[one])
+            before, now = self._said.pop(key, Counter[str]()), Counter(words)
+            if now:
+                self._said[key] = now
+            self._counts.subtract(before)
+            self._counts.update(now)
+            for word in before | now:
+                self._gauge.labels(word).set(self._counts[word])

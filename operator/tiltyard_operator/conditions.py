@@ -4,7 +4,7 @@ As kstatus has it, `Stalled` and `Reconciling` are there while they are True and
 never both: who waits for an object must know whether waiting helps.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -19,6 +19,16 @@ LONGEST = 2000
 """Characters of a message: whatever a server said, a status stays small."""
 
 Truth = Literal["True", "False", "Unknown"]
+HEALTHY: Mapping[ConditionReason, Truth] = {
+    ConditionReason.RAMPING: "True",
+    ConditionReason.AWAITING_PROMOTION: "True",
+    ConditionReason.COMPLETE: "True",
+    ConditionReason.INSUFFICIENT_DATA: "Unknown",
+    ConditionReason.FROZEN: "Unknown",
+    ConditionReason.ROLLED_BACK: "False",
+}
+"""Whether a candidate does well, by how its canary fares."""
+
 Phase = Literal["Pending", "Loading", "Rolling", "Running", "Suspended", "Degraded", "Stalled"]
 
 
@@ -66,6 +76,9 @@ def judge(situation: Situation) -> Iterator[Judged]:
     yield _loaded(decision.loaded)
     yield _available(situation)
     yield _synced(situation)
+    fares = decision.canaries.verdict
+    if fares:
+        yield Judged(ConditionType.CANARY_HEALTHY, HEALTHY[fares.reason], fares)
     if situation.stalled:
         yield Judged(ConditionType.STALLED, "True", situation.stalled)
     elif situation.busy:

@@ -20,13 +20,14 @@ from tiltyard_api.v1alpha1.pipeline import Pipeline
 from tiltyard_api.v1alpha1.rules import workers_fit
 from tiltyard_core.compile import compile_plan
 from tiltyard_core.references import referred, with_models
+from tiltyard_operator.canaries import Canaries, judge
 from tiltyard_operator.desired.config import Bundle
 from tiltyard_operator.desired.history import Fact, Record, Version
 from tiltyard_operator.desired.workload import OWN_SPEC, TEMPLATE, Cause
 from tiltyard_operator.findings import Finding, Known, find, unknown_keys
 from tiltyard_operator.kinds import Object
 from tiltyard_operator.observed import Observed, Workload
-from tiltyard_operator.tables import tables
+from tiltyard_operator.tables import Said, tables
 from tiltyard_operator.verdicts import Verdict
 
 VALID = Verdict(ConditionReason.VALID, "the spec is valid")
@@ -60,6 +61,7 @@ class Decision:
     wish: Target | None
     target: Target | None
     findings: Mapping[str, Finding]
+    canaries: Canaries
     tables: tuple[RoutingTable, ...]
     replicas: int | None
     suspended: bool
@@ -82,6 +84,9 @@ def decide(seen: Observed, spec: "Spec", now: float) -> Decision:
     final = next((one for one in findings.values() if one.final), None)
     stalled = accepted if not pipeline else fault or (loaded if final else None)
     shape = spec.said or (target.pipeline if target else None)
+    canaries = Canaries()
+    if target:
+        canaries = judge(seen, spec.said, target.bundle, now, current=target is wish)
     return Decision(
         accepted=accepted,
         loaded=fault or loaded,
@@ -90,7 +95,8 @@ def decide(seen: Observed, spec: "Spec", now: float) -> Decision:
         wish=wish,
         target=target,
         findings=findings,
-        tables=_tables(seen, spec.said, target) if target else (),
+        canaries=canaries,
+        tables=_tables(seen, spec.said, target, canaries) if target else (),
         replicas=replicas(shape, seen.workload) if shape else None,
         suspended=bool(shape and shape.spec.suspend),
     )
@@ -252,7 +258,9 @@ def _target_of(seen: Observed, version: Version) -> Target | None:
     return _compiled(pipeline, version.record)[0]
 
 
-def _tables(seen: Observed, today: Pipeline | None, target: Target) -> tuple[RoutingTable, ...]:
+def _tables(
+    seen: Observed, today: Pipeline | None, target: Target, canaries: Canaries
+) -> tuple[RoutingTable, ...]:
     live = [seen.bundles[start] for start in sorted(seen.live) if start in seen.bundles]
     plans = {one.plan_hash: one.plan for one in [target.bundle, *live]}
 
@@ -263,5 +271,5 @@ def _tables(seen: Observed, today: Pipeline | None, target: Target) -> tuple[Rou
             if found:
                 yield found.pipeline
 
-    answers = seen.said.values()
-    return tables(plans, today, before, seen.owner.uid, seen.tables, answers)
+    said = Said(today, before, target.bundle.plan, canaries.routings)
+    return tables(plans, said, seen.owner.uid, seen.tables, seen.said.values())

@@ -9,7 +9,7 @@ from tiltyard_api.v1alpha1.conditions import (
     ConditionType,
     EventReason,
 )
-from tiltyard_api.v1alpha1.status import Condition, PipelineStatus
+from tiltyard_api.v1alpha1.status import Condition, PipelineStatus, StepStatus
 from tiltyard_operator.findings import condition
 
 
@@ -43,6 +43,9 @@ def events(before: PipelineStatus, after: PipelineStatus) -> Iterator[Event]:
     if loaded and loaded.status == "True" and change.said_otherwise(ConditionType.MODELS_LOADED):
         yield Event(EventReason.RESOLVED, loaded.message)
     yield from _of_pods(change)
+    was = {one.name: one for one in before.steps or ()}
+    for step in after.steps or ():
+        yield from _of_canary(was.get(step.name, StepStatus(name=step.name)), step)
     old, new = before.routing, after.routing
     if old and new and old.hash != new.hash:
         yield Event(EventReason.ROUTING_CHANGED, f"routing revision {new.revision} was written")
@@ -103,3 +106,24 @@ def _of_pods(change: Change) -> Iterator[Event]:
         yield Event(EventReason.ROLLING_OUT, "pods are replaced")
     if ready.status == "True" and (old != ConditionReason.SYNCING or change.of_version):
         yield Event(EventReason.ROLLED_OUT, ready.message)
+
+
+def _of_canary(before: StepStatus, after: StepStatus) -> Iterator[Event]:
+    """Say how a canary got on."""
+    old, new = before.stage, after.stage
+    if new is None:
+        return
+    if after.latched and after.latched != before.latched:
+        latch = after.latched
+        said = f"canary {after.name}, stage {latch.stage}: rolled back by the {latch.by}"
+        where = f" (pod {latch.pod})" if latch.pod else ""
+        yield Event(EventReason.ROLLED_BACK, f"{said}{where}: {latch.message}")
+    elif old is None or old.id != new.id:
+        said = f"canary {after.name}: stage {new.id}, {new.number} of {new.of}"
+        yield Event(EventReason.STAGE_ENTERED, f"{said}: the candidate gets {new.weight:g} %")
+    if new.complete and not (old and old.complete):
+        said = f"canary {after.name}: the candidate stays at {new.weight:g} %"
+        yield Event(EventReason.CANARY_COMPLETE, said)
+    if new.frozen and not (old and old.frozen):
+        said = f"canary {after.name}, stage {new.id}: units do not divide by their weights"
+        yield Event(EventReason.CANARY_FROZEN, said)

@@ -47,6 +47,18 @@ PIPELINES = Gauge(
     ["phase"],
     registry=REGISTRY,
 )
+CANARIES = Gauge(
+    "tiltyard_operator_canaries",
+    "Canaries by how they fare, in the words of the condition CanaryHealthy.",
+    ["reason"],
+    registry=REGISTRY,
+)
+ROLLBACKS = Counter(
+    "tiltyard_operator_rollbacks",
+    "Candidates taken out of the way, by who did it: operator, engine or user.",
+    ["by"],
+    registry=REGISTRY,
+)
 ROUTING_SYNC_SECONDS = Histogram(
     "tiltyard_operator_routing_sync_seconds",
     "From a new routing table's write to the moment when every serving pod was seen to run it.",

@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
+from tiltyard_api.evidence import CanaryLedger, CanaryReport
 from tiltyard_api.names import HASH_CHARACTERS
 from tiltyard_api.routing import RoutingTable
 from tiltyard_api.v1alpha1.status import PipelineStatus
-from tiltyard_operator.desired.config import Bundle, read_bundle, read_tables
+from tiltyard_operator.desired.config import Bundle, read_bundle, read_ledgers, read_tables
 from tiltyard_operator.desired.history import Version, read_version
 from tiltyard_operator.desired.metadata import PLAN_LABEL, Owner
 from tiltyard_operator.kinds import Object
@@ -30,6 +32,7 @@ class Read:
 
     deployment: Object | None = None
     routing: Object | None = None
+    evidence: Object | None = None
     configs: Sequence[Object] = ()
     """ConfigMaps with plans."""
 
@@ -53,6 +56,9 @@ class Answer:
     hash: str | None = None
     requests: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """Requests so far, by step and variant."""
+
+    canaries: Mapping[str, CanaryReport] = field(default_factory=dict)
+    """What it counted of each canary's stage, by the names of their steps."""
 
     silent_since: float | None = None
 
@@ -85,6 +91,15 @@ class Workload:
 
 
 @dataclass(frozen=True, slots=True)
+class Memory:
+    """What was heard of canaries before, and need not be written down yet."""
+
+    ledgers: Mapping[str, CanaryLedger] = field(default_factory=dict)
+    pods: frozenset[str] = frozenset()
+    """Who said it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """A Pipeline and what there is of it."""
 
@@ -100,6 +115,12 @@ class Observed:
     routed_at: float
     """When the routing tables were last written; 0: never."""
 
+    ledgers: Mapping[str, CanaryLedger]
+    """What was kept of what engines counted, by the names of canaries."""
+
+    kept_at: float
+    """When that was last written; 0: never."""
+
     bundles: Mapping[str, Bundle]
     """Plans that there are, by the starts of their hashes."""
 
@@ -114,6 +135,7 @@ class Observed:
 
     pods: tuple[Pod, ...]
     said: Mapping[str, Answer]
+    memory: Memory = Memory()
 
 
 def observe(read: Read) -> Observed:
@@ -133,6 +155,8 @@ def observe(read: Read) -> Observed:
         workload=observe_workload(read.deployment),
         tables=read_tables(read.routing),
         routed_at=_last_applied(read.routing),
+        ledgers=read_ledgers(read.evidence),
+        kept_at=_last_applied(read.evidence),
         bundles=bundles,
         live=frozenset(_live_plans(read)),
         versions=tuple(sorted(versions, key=lambda one: -one.number)),
@@ -184,8 +208,22 @@ def read_answer(said: Object, pipeline: str) -> Answer:
                 for variant, counts in (step.get("variants") or {}).items()
             }
             routing = one.get("routing") or {}
-            return Answer(one.get("plan"), routing.get("revision"), routing.get("hash"), requests)
+            return Answer(
+                one.get("plan"),
+                routing.get("revision"),
+                routing.get("hash"),
+                requests,
+                dict(_reports(one.get("steps") or ())),
+            )
     return Answer()
+
+
+def _reports(steps: Sequence[Object]) -> Iterator[tuple[str, CanaryReport]]:
+    """What an engine counted of canaries; what makes no sense was not said."""
+    for step in steps:
+        with suppress(ValidationError):
+            if step.get("canary"):
+                yield step["name"], CanaryReport.model_validate_json(json.dumps(step["canary"]))
 
 
 def _complaints(conditions: Sequence[Object]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from tiltyard_operator.desired.metadata import (
     MANAGED_BY,
     RESOLVE_LABEL,
     Owner,
+    evidence_name,
     routing_name,
     selector_text,
 )
@@ -59,13 +60,15 @@ class Reader:
                 models=self._models(pipeline),
                 deployment=deployment,
                 routing=self._own(CONFIG_MAP, owner, routing_name(owner.name)),
+                evidence=self._evidence(pipeline, owner),
                 configs=self._list(CONFIG_MAP, owner, f"{mine},app.kubernetes.io/component=plan"),
                 replica_sets=sets,
                 pods=pods,
                 revisions=self._list(REVISION, owner, mine),
             )
         )
-        return replace(seen, said=self._answers(owner, seen.pods))
+        asked = [one for one in seen.pods if one.serves or (one.ending and tried(pipeline))]
+        return replace(seen, said=self._answers(owner, asked))
 
     def trials(self, seen: Observed, spec: Spec) -> Observed:
         """Read what Jobs found of models that nothing else is known of."""
@@ -91,14 +94,26 @@ class Reader:
         found = ((name, self.cluster.get(MODEL, namespace, name)) for name in sorted(named))
         return {name: obj for name, obj in found if obj}
 
+    def _evidence(self, pipeline: Object, owner: Owner) -> Object | None:
+        if not tried(pipeline):
+            return None
+        return self._own(CONFIG_MAP, owner, evidence_name(owner.name))
+
     def _answers(self, owner: Owner, pods: Iterable[Pod]) -> dict[str, Answer]:
-        said = self.prober.ask([one.obj for one in pods if one.serves])
+        said = self.prober.ask([one.obj for one in pods])
         return {
             name: read_answer(one.status, owner.name)
             if one.status is not None
             else Answer(silent_since=one.silent_since)
             for name, one in said.items()
         }
+
+
+def tried(pipeline: Object) -> bool:
+    """Whether candidates are, or just were, tried: then a pod's last word counts too."""
+    spec, status = (pipeline.get(half) or {} for half in ("spec", "status"))
+    steps = [one for half in (spec, status) for one in half.get("steps") or ()]
+    return any(isinstance(one, dict) and ("canary" in one or "stage" in one) for one in steps)
 
 
 def instance(owner: Owner) -> str:

@@ -11,18 +11,21 @@ from dataclasses import replace
 from tiltyard_api.names import HASH_CHARACTERS
 from tiltyard_api.v1alpha1.conditions import ConditionReason, EventReason
 from tiltyard_api.v1alpha1.status import PipelineStatus
+from tiltyard_operator.canaries import to_be_kept, to_be_stored
 from tiltyard_operator.census import Census
 from tiltyard_operator.cluster import Cluster
 from tiltyard_operator.decide import Decision, Spec, Target, accept, cause_of, decide
 from tiltyard_operator.desired import Wanted, build, superfluous
-from tiltyard_operator.desired.metadata import plan_name
+from tiltyard_operator.desired.config import evidence_config
+from tiltyard_operator.desired.metadata import evidence_name, plan_name, sealed
 from tiltyard_operator.desired.pod import cpu_quantity, override_of
 from tiltyard_operator.desired.resolving import Place
 from tiltyard_operator.desired.workload import CAUSE, Cause, as_it_was
 from tiltyard_operator.errors import Refused
 from tiltyard_operator.events import Event, events, newly_synced
 from tiltyard_operator.kinds import CONFIG_MAP, PIPELINE, POD_MONITOR, Object
-from tiltyard_operator.metrics import ROUTING_SYNC_SECONDS
+from tiltyard_operator.ledgers import Ledgers
+from tiltyard_operator.metrics import CANARIES, PIPELINES, ROLLBACKS, ROUTING_SYNC_SECONDS
 from tiltyard_operator.observed import Observed, observe_workload, previous_status
 from tiltyard_operator.probe import Prober
 from tiltyard_operator.queue import Key
@@ -61,7 +64,9 @@ class PipelineReconciler:
     ) -> None:
         self._cluster = cluster
         self._reader = Reader(cluster, prober)
-        self._census = Census()
+        self._phases = Census(PIPELINES)
+        self._fates = Census(CANARIES)
+        self._ledgers = Ledgers()
         self._slots = Slots(cluster, settings.namespaces)
         self._settings = settings
         self._clock = clock
@@ -70,7 +75,9 @@ class PipelineReconciler:
         """Reconcile one Pipeline; seconds until the next look where nothing changes."""
         pipeline = self._cluster.get(PIPELINE, key.namespace, key.name)
         if pipeline is None or "deletionTimestamp" in pipeline["metadata"]:
-            self._census.note(key, None)
+            self._phases.note(key)
+            self._fates.note(key)
+            self._ledgers.forget(key)
             return None  # Kubernetes deletes what it owned
         try:
             return self._reconcile(key, pipeline)
@@ -81,15 +88,35 @@ class PipelineReconciler:
     def _reconcile(self, key: Key, pipeline: Object) -> float | None:
         seen = self._reader.everything(pipeline)
         spec = accept(seen)
-        seen = self._reader.trials(seen, spec)
+        seen = self._reader.trials(self._ledgers.recall(key, seen), spec)
         decision = decide(seen, spec, self._clock())
+        seen = self._keep_stages(seen, decision)
         writer = Writer(self._cluster, seen.owner)
         untried = self._try_models(writer, spec, decision)
         made = self._make(writer, seen, decision) if decision.target else Made(seen.workload)
         made = replace(made, refused=made.refused or untried)
+        self._ledgers.note(key, decision.canaries.ledgers, seen.said)
         status, again_in = self._report(seen, decision, made)
-        self._census.note(key, status.phase)
+        self._phases.note(key, *([status.phase] if status.phase else []))
+        self._fates.note(key, *(one.reason for one in decision.canaries.outcomes.values()))
         return again_in
+
+    def _keep_stages(self, seen: Observed, decision: Decision) -> Observed:
+        """Write down where canaries stand before engines hear of it.
+
+        Whoever dies in between is followed by one that goes on from there.
+        """
+        kept = to_be_kept(seen.previous, decision.canaries)
+        if kept is None:
+            return seen
+        document = self._cluster.write_status(PIPELINE, seen.document, plain(kept))
+        self._tell(seen, kept)
+        for one in kept.steps or ():
+            if one.latched and one.latched not in [
+                old.latched for old in seen.previous.steps or ()
+            ]:
+                ROLLBACKS.labels(one.latched.by).inc()
+        return replace(seen, document=document, previous=kept)
 
     def _try_models(self, writer: Writer, spec: Spec, decision: Decision) -> Verdict | None:
         """Start the trials that are due, with what the Pipeline's own pods may use."""
@@ -104,13 +131,14 @@ class PipelineReconciler:
         assert decision.target  # noqa: S101 - for the types
         objects = self._objects(seen, decision, decision.target)
         pairs = [writer.pair(one) for one in objects]
-        taken, leftover = writer.taken(pairs), writer.leftover(pairs)
+        counts = self._counts(writer, seen, decision)
+        taken, leftover = writer.taken([*pairs, *counts]), writer.leftover([*pairs, *counts])
         if taken or leftover:
             return Made(seen.workload, refused=taken, held=leftover)
         keep_version(writer, seen, decision.target)
         if _made_before(seen, decision.target):
             writer.note_deleted(pairs)
-        for pair in pairs[:-1]:
+        for pair in [*pairs[:-1], *counts]:
             writer.ensure(pair)
         deployment, held = self._roll(writer, seen, pairs[-1])
         if not writer.refused and not writer.delayed and not held:
@@ -122,6 +150,12 @@ class PipelineReconciler:
             held=held or delay(writer.delayed),
             repaired=tuple(writer.repaired),
         )
+
+    def _counts(self, writer: Writer, seen: Observed, decision: Decision) -> list[Pair]:
+        """Give the object with what was counted of canaries, where it is to be written."""
+        if not to_be_stored(seen, decision.canaries, self._clock()):
+            return []
+        return [writer.pair(sealed(evidence_config(seen.owner, decision.canaries.ledgers)))]
 
     def _objects(self, seen: Observed, decision: Decision, target: Target) -> list[Object]:
         """Build what is to be, with the reason for which pods would be replaced."""
@@ -160,6 +194,8 @@ class PipelineReconciler:
         for kind in superfluous(objects):
             if kind is not POD_MONITOR or self._cluster.serves(kind):
                 writer.remove(self._cluster.get(kind, namespace, name))
+        if seen.kept_at and not decision.canaries.outcomes:
+            writer.remove(self._cluster.get(CONFIG_MAP, namespace, evidence_name(name)))
         used = {one.bundle.hash for one in (decision.wish, decision.target) if one}
         for bundle in seen.bundles.values():
             start = bundle.hash[:HASH_CHARACTERS]
@@ -176,14 +212,18 @@ class PipelineReconciler:
         status = report(seen, decision, made, now)
         if worth_writing(seen.previous, status, now):
             self._cluster.write_status(PIPELINE, seen.document, plain(status))
-            for event in events(seen.previous, status):
-                self._cluster.event(seen.document, event.type, event.reason, event.message)
+            self._tell(seen, status)
             if newly_synced(seen.previous, status) and seen.routed_at:
                 ROUTING_SYNC_SECONDS.observe(max(0.0, now - seen.routed_at))
         if made.repaired:
             told = Event(EventReason.DRIFT_REPAIRED, f"put back: {', '.join(made.repaired)}")
             self._cluster.event(seen.document, told.type, told.reason, told.message)
         return status, next_look(seen, decision, made, now)
+
+    def _tell(self, seen: Observed, status: PipelineStatus) -> None:
+        """Tell what changed as events."""
+        for event in events(seen.previous, status):
+            self._cluster.event(seen.document, event.type, event.reason, event.message)
 
     def _confess(self, pipeline: Object, error: Refused) -> None:
         """Say that nothing can be said of a Pipeline, and why."""

@@ -4,22 +4,19 @@
 that it runs the wanted plan with the wanted weights.
 """
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tiltyard_api.names import pipeline_version
-from tiltyard_api.plan import AnyPlanStep, PlanModelStep, PlanShadow, PlanSplit
-from tiltyard_api.routing import RoutingTable, ShadowRouting, SplitRouting
+from tiltyard_api.routing import RoutingTable
 from tiltyard_api.v1alpha1.conditions import ConditionReason, ConditionType
 from tiltyard_api.v1alpha1.status import (
     ListedModelStatus,
     PipelineStatus,
     RoutingStatus,
-    StepStatus,
-    VariantStatus,
     VersionStatus,
 )
+from tiltyard_operator.canaries import Canaries
 from tiltyard_operator.conditions import Judged, Situation, judge, phase_of, stamped, unsynced
 from tiltyard_operator.decide import Decision
 from tiltyard_operator.desired.config import Bundle
@@ -29,7 +26,8 @@ from tiltyard_operator.findings import condition
 from tiltyard_operator.kinds import Object
 from tiltyard_operator.observed import Observed, Workload
 from tiltyard_operator.progress import stuck, under_way
-from tiltyard_operator.synced import Sync, sync
+from tiltyard_operator.steps import steps
+from tiltyard_operator.synced import PATIENCE, Sync, sync
 from tiltyard_operator.verdicts import Verdict
 
 FIGURES_EVERY = 60.0
@@ -37,6 +35,9 @@ FIGURES_EVERY = 60.0
 
 SOON = (ConditionReason.QUEUED, ConditionReason.RETRYING)
 """What others end, who do not tell."""
+
+WATCHED_EVERY = 2.0
+"""Seconds between two looks at what a candidate does."""
 
 LAGGARDS = 32
 """Pods that are named; the count is of all."""
@@ -81,7 +82,7 @@ def report(seen: Observed, decision: Decision, made: Made, now: float) -> Pipeli
         endpoint=endpoint(seen.owner.namespace, seen.owner.name),
         routing=_routing(table, situation.sync, moment) if table else None,
         models=_models(bundle) if bundle else None,
-        steps=tuple(_steps(bundle, table, seen)) if bundle else None,
+        steps=tuple(steps(bundle, table, seen, decision.canaries)) if bundle else None,
     )
 
 
@@ -108,12 +109,27 @@ def situate(seen: Observed, decision: Decision, made: Made, now: float) -> Situa
     busy = decision.waiting or made.held or under_way(made.workload, seen.pods)
     return Situation(
         decision=decision,
-        stalled=stalled,
-        busy=busy or unsynced(said),
+        stalled=stalled or _rolled_back(decision.canaries),
+        busy=busy or (None if _moving(seen, decision, now) else unsynced(said)),
         sync=said,
         lasting=sum(one.serves and not one.ending for one in seen.pods),
         failed_before=any(not one.ready and one.restarts for one in seen.pods),
     )
+
+
+def _rolled_back(canaries: Canaries) -> Verdict | None:
+    fares = canaries.verdict
+    rolled_back = fares is not None and fares.reason is ConditionReason.ROLLED_BACK
+    return fares if rolled_back and canaries.current else None
+
+
+def _moving(seen: Observed, decision: Decision, now: float) -> bool:
+    """Whether pods are just about to hear of a stage: this alone makes nothing less ready."""
+    ready = condition(seen.previous.conditions, ConditionType.READY)
+    if ready is None or (ready.status, ready.observed_generation) != ("True", seen.generation):
+        return False
+    entered = [one.stage.entered.timestamp() for one in decision.canaries.states.values()]
+    return any(0 <= now - one < PATIENCE for one in entered)
 
 
 def _heard(before: PipelineStatus, table: RoutingTable | None) -> float:
@@ -148,28 +164,41 @@ def next_look(seen: Observed, decision: Decision, made: Made, now: float) -> flo
         times.append(min(max(since / 2, 0.1), 2.0))
     elif situation.sync.serving:
         times.append(60.0)
+    if decision.canaries.watched and situation.sync.serving:
+        times += [
+            WATCHED_EVERY,
+            *(one.due for one in decision.canaries.outcomes.values() if one.due),
+        ]
     if any(one.unplaced_since is not None for one in seen.pods):
         times.append(15.0)
     if situation.busy and situation.busy.reason in SOON:
         times.append(2.0)
-    if situation.stalled and not decision.stalled:
+    if situation.stalled and not decision.stalled and not _rolled_back(decision.canaries):
         times.append(10.0)
     return max(min(times), 0.1) if times else None
 
 
 def _without_figures(status: PipelineStatus) -> PipelineStatus:
+    """Leave out what changes all the time, such as what a canary waits for by number."""
     routing = status.routing.model_copy(update={"observed_at": None}) if status.routing else None
+    conditions = tuple(
+        one.model_copy(update={"message": ""}) if one.type == ConditionType.CANARY_HEALTHY else one
+        for one in status.conditions or ()
+    )
     steps = tuple(
         step.model_copy(
             update={
+                "evidence": None,
                 "variants": tuple(
-                    one.model_copy(update={"requests": None}) for one in step.variants or ()
-                )
+                    one.model_copy(update=dict.fromkeys(("requests", "units", "error_share")))
+                    for one in step.variants or ()
+                ),
             }
         )
         for step in status.steps or ()
     )
-    return status.model_copy(update={"routing": routing, "steps": steps})
+    told = {"routing": routing, "conditions": conditions, "steps": steps}
+    return status.model_copy(update=told)
 
 
 def _table(decision: Decision) -> RoutingTable | None:
@@ -209,44 +238,3 @@ def _models(bundle: Bundle) -> tuple[ListedModelStatus, ...]:
         )
         for one in bundle.plan.models
     )
-
-
-def _steps(bundle: Bundle, table: RoutingTable | None, seen: Observed) -> Iterator[StepStatus]:
-    for step in bundle.plan.steps:
-        routing = table.steps.get(step.name) if table else None
-        shares = _shares(step, routing)
-        variants = [
-            VariantStatus(
-                model=model,
-                weight=weight,
-                effective=share,
-                requests=_requests(seen, step.name, model),
-            )
-            for model, (weight, share) in shares.items()
-        ]
-        yield StepStatus(name=step.name, kind=step.kind, variants=tuple(variants))
-
-
-def _shares(step: AnyPlanStep, routing: object) -> Mapping[str, tuple[float | None, float | None]]:
-    """Weight as it was given, and share of the requests, of each variant."""
-    match step, routing:
-        case PlanSplit(), SplitRouting():
-            total = sum(routing.weights.values())
-            return {
-                one: (routing.weights[one], round(routing.weights[one] / total, 6))
-                for one in step.variants
-            }
-        case PlanShadow(), ShadowRouting():
-            return {step.champion: (None, 1.0)} | {
-                one: (None, routing.samples[one]) for one in step.challengers
-            }
-        case PlanModelStep(), _:
-            return {step.model: (None, 1.0)}
-        case _:
-            return {}
-
-
-def _requests(seen: Observed, step: str, model: str) -> int | None:
-    if not seen.said:
-        return None
-    return sum(one.requests.get((step, model), 0) for one in seen.said.values())

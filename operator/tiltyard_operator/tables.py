@@ -1,19 +1,42 @@
 """Which weights each live plan has, and with which revision they are written. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from tiltyard_api.plan import Plan
-from tiltyard_api.routing import RoutingTable, ShadowRouting, SplitRouting, StepRouting
+from tiltyard_api.plan import Plan, PlanCanary
+from tiltyard_api.routing import (
+    CanaryRouting,
+    RoutingTable,
+    ShadowRouting,
+    SplitRouting,
+    StepRouting,
+)
 from tiltyard_api.v1alpha1.pipeline import Pipeline
 from tiltyard_core.compile import compile_routing
 from tiltyard_core.tables import misfit
 from tiltyard_operator.observed import Answer
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What is wanted of routing."""
+
+    today: Pipeline | None
+    """What the user says; None: nothing that makes sense."""
+
+    before: Callable[[], Iterable[Pipeline]]
+    """Gives what the user said before, newest first."""
+
+    plan: Plan | None = None
+    """The plan that canaries are judged by."""
+
+    canaries: Mapping[str, CanaryRouting] = field(default_factory=dict)
+    """What its engines are to do, by the names of its canaries."""
+
+
 def tables(
     plans: Mapping[str, Plan],
-    today: Pipeline | None,
-    before: Callable[[], Iterable[Pipeline]],
+    said: Said,
     uid: str,
     there: Sequence[RoutingTable],
     answers: Iterable[Answer],
@@ -22,8 +45,7 @@ def tables(
 
     Args:
         plans: those, by their hashes.
-        today: what the user says; None: nothing that makes sense.
-        before: gives what the user said before, newest first.
+        said: what is wanted.
         uid: the Pipeline's.
         there: tables as they were written last.
         answers: what pods say that they run.
@@ -32,7 +54,10 @@ def tables(
     that were ever seen: pods refuse what is not newer than their own, so it is written anew too
     where one of them is ahead, as after an API server was restored from a backup.
     """
-    ahead = {one.plan: one.revision for one in answers if one.plan and one.revision is not None}
+    ahead: dict[str, int] = {}
+    for one in answers:
+        if one.plan and one.revision is not None:
+            ahead[one.plan] = max(ahead.get(one.plan, 0), one.revision)
     top = max([0, *(one.revision for one in there), *ahead.values()])
     made = []
     for plan_hash, plan in plans.items():
@@ -41,12 +66,13 @@ def tables(
         )
         if old and (misfit(plan, old) or not old.hash):
             old = None
-        steps = old.steps if old else _first(plan, today, before)
-        if steps and today:
-            said = compile_routing(today, plan, uid, 0).steps
-            steps = {name: _today(step, said.get(name)) for name, step in steps.items()}
+        steps = old.steps if old else _first(plan, said)
         if steps is None:
             continue
+        if said.today:
+            now = compile_routing(said.today, plan, uid, 0).steps
+            steps = {name: _today(step, now.get(name)) for name, step in steps.items()}
+        steps = {**steps, **_canaries(plan, said)}
         if old and old.steps == steps and ahead.get(plan_hash, 0) <= old.revision:
             made.append(old)
         else:
@@ -58,11 +84,9 @@ def tables(
     return tuple(made)
 
 
-def _first(
-    plan: Plan, today: Pipeline | None, before: Callable[[], Iterable[Pipeline]]
-) -> dict[str, StepRouting] | None:
+def _first(plan: Plan, said: Said) -> dict[str, StepRouting] | None:
     """Steps of a plan that has no table, from the newest spec that speaks of just these."""
-    for one in [*([today] if today else []), *before()]:
+    for one in [*([said.today] if said.today else []), *said.before()]:
         table = compile_routing(one, plan, "", 0)
         if misfit(plan, table) is None:
             return table.steps
@@ -77,3 +101,22 @@ def _today(before: StepRouting, now: StepRouting | None) -> StepRouting:
             return now
         case _:
             return before
+
+
+def _canaries(plan: Plan, said: Said) -> dict[str, CanaryRouting]:
+    """Canaries of a plan that try the same bytes in the same way as those that were judged."""
+    return {
+        name: one
+        for name, one in said.canaries.items()
+        if said.plan and _trial(plan, name) == _trial(said.plan, name) is not None
+    }
+
+
+def _trial(plan: Plan, name: str) -> tuple[object, ...] | None:
+    """What makes a canary of a plan the one that it is."""
+    versions = {one.name: one.version for one in plan.models}
+    for one in plan.steps:
+        if one.name == name and isinstance(one, PlanCanary):
+            pair = versions[one.stable], versions[one.candidate]
+            return one.stable, one.candidate, pair, one.hash_key, one.salt
+    return None

@@ -1,15 +1,22 @@
-"""What an engine reads: its plan, which never changes, and its routing table, which does."""
+"""What is kept in ConfigMaps: plans, which never change, routing tables and counts, which do."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from tiltyard_api.artifacts import ArtifactList
 from tiltyard_api.base import canonical
+from tiltyard_api.evidence import CanaryLedger
 from tiltyard_api.plan import Plan
 from tiltyard_api.routing import RoutingTable
-from tiltyard_operator.desired.metadata import Owner, head, plan_name, routing_name
+from tiltyard_operator.desired.metadata import (
+    Owner,
+    evidence_name,
+    head,
+    plan_name,
+    routing_name,
+)
 from tiltyard_operator.kinds import CONFIG_MAP, Object
 
 PLAN_KEY = "plan.json"
@@ -78,3 +85,26 @@ def read_tables(obj: Object | None) -> tuple[RoutingTable, ...]:
         if key == routing_key(table.plan):
             tables.append(table)
     return tuple(tables)
+
+
+def evidence_config(owner: Owner, ledgers: Mapping[str, CanaryLedger]) -> Object:
+    """Give ConfigMap of what was counted of each canary, by the name of its step."""
+    obj = head(CONFIG_MAP, owner, evidence_name(owner.name), "evidence")
+    data = {evidence_key(step): canonical(ledger).decode() for step, ledger in ledgers.items()}
+    return obj | {"data": data}
+
+
+def evidence_key(step: str) -> str:
+    """Key of a canary's counts."""
+    return f"{step}.json"
+
+
+def read_ledgers(obj: Object | None) -> dict[str, CanaryLedger]:
+    """Read the counts back; what is damaged counts as missing."""
+    ledgers = {}
+    for key, text in ((obj or {}).get("data") or {}).items():
+        try:
+            ledgers[key.removesuffix(".json")] = CanaryLedger.model_validate_json(text)
+        except ValueError:
+            continue
+    return ledgers

@@ -105,6 +105,11 @@ def routing_name(pipeline: str) -> str:
     return f"{pipeline}-routing"
 
 
+def evidence_name(pipeline: str) -> str:
+    """Name of the ConfigMap with what was counted of canaries."""
+    return f"{pipeline}-evidence"
+
+
 def resolve_name(owner: str, key: str) -> str:
     """Name of the Job that tries a model."""
     return f"{owner}-r-{key[:HASH_CHARACTERS]}"

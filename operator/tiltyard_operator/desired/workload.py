@@ -148,6 +148,8 @@ def own_spec(pipeline: Pipeline) -> str:
             variant.pop("weight", None)
         for challenger in step.get("shadow", {}).get("challengers", ()):
             challenger.pop("sample", None)
+        for field in ("ramp", "guards"):
+            step.get("canary", {}).pop(field, None)
     return fingerprint(spec)
 
 

@@ -13,7 +13,7 @@ from tiltyard_api.v1alpha1.pipeline import Pipeline
 from tiltyard_core.compile import compile_plan
 from tiltyard_core.tables import misfit
 from tiltyard_operator.observed import Answer
-from tiltyard_operator.tables import tables
+from tiltyard_operator.tables import Said, tables
 
 WEIGHTS = "spec.steps[0].split.variants"
 RESOLVED = {
@@ -45,7 +45,7 @@ def made(
     pods: Sequence[Answer] = (),
 ) -> tuple[RoutingTable, ...]:
     by_hash = {plan.hash: plan for plan in plans}
-    return tables(by_hash, today, lambda: before, UID, there, pods)
+    return tables(by_hash, Said(today, lambda: before), UID, there, pods)
 
 
 def weights(table: RoutingTable, step: str = "price") -> dict[str, float]:
@@ -95,6 +95,12 @@ def test_a_pod_that_is_ahead_is_overtaken() -> None:
     assert made(OLD, (table,), pods=[ahead]) == (table,)
 
 
+def test_the_pod_that_is_furthest_ahead_is_overtaken() -> None:
+    pods = [Answer(plan=PLAN.hash, revision=number, hash="other") for number in (9, 41, 3)]
+    (table,) = made(OLD, made(OLD), pods=pods)
+    assert table.revision == 42
+
+
 def test_a_spec_that_makes_no_sense_leaves_the_weights_as_they_are() -> None:
     there = made(said(1, 3))
     assert made(None, there, before=[OLD]) == there
@@ -111,6 +117,6 @@ def test_a_plan_that_nothing_fits_has_no_table() -> None:
 
 @pytest.mark.parametrize("uid", ["another", ""])
 def test_a_table_of_another_pipeline_is_no_table(uid: str) -> None:
-    (foreign,) = tables({PLAN.hash: PLAN}, said(9, 9), lambda: (), uid, (), ())
+    (foreign,) = tables({PLAN.hash: PLAN}, Said(said(9, 9), lambda: ()), uid, (), ())
     (table,) = made(None, [foreign], before=[OLD])
     assert (table.pipeline_uid, table.revision, weights(table)) == (UID, 2, {"a": 2, "b": 1})

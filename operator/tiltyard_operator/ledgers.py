@@ -1,0 +1,34 @@
+"""What this process heard of canaries and has not written down yet: lost with it, and no more.
+
+Counts change with every look. Writing each of them would keep the API server busy, so they are
+written now and then, and at once where a pod goes.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from tiltyard_api.evidence import CanaryLedger
+from tiltyard_operator.observed import Memory, Observed
+from tiltyard_operator.queue import Key
+
+
+class Ledgers:
+    """The memory of each Pipeline. Each key is one thread's at a time."""
+
+    def __init__(self) -> None:
+        self._memories: dict[Key, Memory] = {}
+
+    def recall(self, key: Key, seen: Observed) -> Observed:
+        """Add to what is seen of a Pipeline what is remembered of it."""
+        return replace(seen, memory=self._memories.get(key, Memory()))
+
+    def note(self, key: Key, ledgers: Mapping[str, CanaryLedger], pods: Iterable[str]) -> None:
+        """Remember what was counted up to now, and by whom."""
+        if ledgers:
+            self._memories[key] = Memory(ledgers, frozenset(pods))
+        else:
+            self.forget(key)
+
+    def forget(self, key: Key) -> None:
+        """Forget a Pipeline that is gone, or tries nothing any more."""
+        self._memories.pop(key, None)
