@@ -7,6 +7,7 @@ nothing is locked. Each number has one writing thread. Readers add the blocks up
 import hashlib
 import mmap
 import os
+import secrets
 import tempfile
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,8 @@ BUCKETS = (
 _SLOTS = len(BUCKETS) + 2
 """A histogram: one count a bucket, one above all, and the sum in nanoseconds."""
 
+_NAME_BYTES = 8
+
 
 @dataclass(frozen=True, slots=True)
 class Series:
@@ -33,11 +36,13 @@ class Series:
     metric: str
     labels: tuple[str, ...] = ()
     histogram: bool = False
+    size: int = 1
+    """Numbers that it takes, where it is no histogram: more than one are a list of their own."""
 
     @property
     def words(self) -> int:
         """Numbers that it takes."""
-        return _SLOTS if self.histogram else 1
+        return _SLOTS if self.histogram else self.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +75,18 @@ class Block:
 
     def __init__(self, layout: Layout, words: memoryview) -> None:
         self.words = words
+        self.all: list[Block] = [self]
+        """The blocks of all workers, this one among them: others may be read."""
+
         self._offsets = layout.offsets
 
     def offset(self, metric: str, *labels: str, histogram: bool = False) -> int:
         """Place of a series; look it up once, then count with `words[offset] += 1`."""
         return self._offsets[Series(metric, labels, histogram)]
+
+    def place(self, series: Series) -> int:
+        """Place of a series that is more than a counter."""
+        return self._offsets[series]
 
     def observe(self, offset: int, seconds: float, times: int = 1) -> None:
         """Add an observation, one or several times, to the histogram at an offset."""
@@ -104,12 +116,17 @@ class CounterFile:
         identity = hashlib.sha256(layout.identity + workers.to_bytes(4, "big")).digest()
         size = PAGE + block * workers
         self._map = _known(path, identity, size) or _begun(path, identity, size)
+        self.incarnation = self._map[len(identity) : len(identity) + _NAME_BYTES].hex()
+        """Name of this file: who pulls counts knows by it whether they go on or began anew."""
+
         words = memoryview(self._map).cast("Q")
         step, first = block // WORD, PAGE // WORD
         self.blocks = [
             Block(layout, words[first + step * n : first + step * n + layout.words])
             for n in range(workers)
         ]
+        for one in self.blocks:
+            one.all = self.blocks
 
     def total(self, series: Series) -> int:
         """Sum of a counter over all workers."""
@@ -137,7 +154,7 @@ def _begun(path: Path, identity: bytes, size: int) -> mmap.mmap:
     """Begin a file. One of another layout stays whole for an engine that still counts in it."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     with os.fdopen(handle, "r+b") as file:
-        file.write(identity)
+        file.write(identity + secrets.token_bytes(_NAME_BYTES))
         file.truncate(size)
         file.flush()
         Path(name).replace(path)

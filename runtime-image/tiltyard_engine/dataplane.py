@@ -7,9 +7,9 @@ and benchmarks call the same thing.
 import json
 from collections.abc import Mapping, Sequence
 
-from tiltyard_api.plan import Plan, PlanShadow, PlanSplit, PlanStep
+from tiltyard_api.plan import Plan, PlanDrawn, PlanShadow, PlanStep
 from tiltyard_api.reasons import Reason
-from tiltyard_api.routing import RoutingTable, SplitRouting
+from tiltyard_api.routing import RoutingTable
 from tiltyard_engine.call import Call
 from tiltyard_engine.columns import ragged
 from tiltyard_engine.errors import Refusal
@@ -17,6 +17,7 @@ from tiltyard_engine.metrics import variants_of
 from tiltyard_engine.model import Model
 from tiltyard_engine.steps import Lanes, build
 from tiltyard_engine.steps.base import Context
+from tiltyard_engine.steps.drawn import Drawn
 from tiltyard_engine.tables import check_table
 
 INLINE_SECONDS = 200e-6
@@ -44,7 +45,7 @@ class Dataplane:
         self._costs = [[sessions[name].cost for name in answering(step)] for step in plan.steps]
         self._one_row = sum(max(cost.of(1) for cost in costs) for costs in self._costs)
         self._variants = {
-            step.name: frozenset(step.variants if isinstance(step, PlanSplit) else ())
+            step.name: frozenset(variants_of(step) if isinstance(step, PlanDrawn) else ())
             for step in plan.steps
         }
         self._put_in_force(table)
@@ -66,13 +67,12 @@ class Dataplane:
 
     def shares(self) -> dict[tuple[str, str], float]:
         """Share in force of each variant, 0 to 1."""
-        shares = {}
-        for step, routing in self.routing.steps.items():
-            if isinstance(routing, SplitRouting):
-                total = sum(routing.weights.values())
-                for variant, weight in routing.weights.items():
-                    shares[step, variant] = weight / total
-        return shares
+        return {
+            (step.name, variant): share
+            for step in self.steps
+            if isinstance(step, Drawn)
+            for variant, share in step.in_force().items()
+        }
 
     def seconds(self, call: Call) -> float:
         """Longest that a call may take, whichever variants serve it."""

@@ -3,8 +3,17 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tiltyard_api.plan import Plan, PlanModelStep, PlanShadow, PlanSplit, PlanStep
+from tiltyard_api.plan import (
+    Plan,
+    PlanCanary,
+    PlanDrawn,
+    PlanModelStep,
+    PlanShadow,
+    PlanSplit,
+    PlanStep,
+)
 from tiltyard_api.reasons import STATUS_OF, Reason
+from tiltyard_engine.canaries import canary_series
 from tiltyard_engine.counters import Series
 from tiltyard_engine.inforce import in_force_series
 
@@ -67,6 +76,12 @@ METRICS = {
         "histogram", "Time of the call of the model that served a request.", _VARIANT
     ),
     "tiltyard_variant_weight": Metric("gauge", "Share in force, 0 to 1.", _VARIANT),
+    "tiltyard_canary_latched": Metric(
+        "gauge", "1 while a candidate is rolled back, by its table or by this engine.", _VARIANT
+    ),
+    "tiltyard_canary_log_evidence": Metric(
+        "gauge", "Strongest evidence of any guard of this engine against a candidate.", _VARIANT
+    ),
     "tiltyard_hash_key_missing_total": Metric(
         "counter", "Requests without the hash key of a step.", ("pipeline", "step")
     ),
@@ -148,11 +163,13 @@ def _step_series(pipeline: str, step: PlanStep) -> Iterator[Series]:
         yield Series("tiltyard_nonfinite_outputs_total", labels)
         for reason in MODEL_REASONS:
             yield Series("tiltyard_variant_errors_total", (*labels, reason))
-    if isinstance(step, PlanSplit):
-        for variant in step.variants:
+    if isinstance(step, PlanDrawn):
+        for variant in variants_of(step):
             yield Series("tiltyard_variant_weight", (pipeline, step.name, variant))
         yield Series("tiltyard_hash_key_missing_total", (pipeline, step.name))
         yield Series("tiltyard_pinned_requests_total", (pipeline, step.name))
+    if isinstance(step, PlanCanary):
+        yield from canary_series(pipeline, step)
     if isinstance(step, PlanShadow):
         for challenger in step.challengers:
             yield from _shadow_series((pipeline, step.name, challenger))
@@ -171,7 +188,7 @@ def _shadow_series(labels: tuple[str, ...]) -> Iterator[Series]:
 
 def variants_of(step: PlanStep) -> tuple[str, ...]:
     """Models that a step runs."""
-    if isinstance(step, PlanSplit):
+    if isinstance(step, PlanSplit | PlanCanary):
         return step.variants
     if isinstance(step, PlanShadow):
         return (step.champion, *step.challengers)

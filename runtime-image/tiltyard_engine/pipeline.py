@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tiltyard_api.plan import Plan, PlanShadow
-from tiltyard_api.routing import RoutingTable
+from tiltyard_api.plan import Plan, PlanCanary, PlanShadow
+from tiltyard_api.routing import CanaryRouting, RoutingTable
 from tiltyard_engine.call import Call
 from tiltyard_engine.counters import Block
 from tiltyard_engine.dataplane import Dataplane
@@ -16,8 +16,10 @@ from tiltyard_engine.metrics import READY
 from tiltyard_engine.model import Model
 from tiltyard_engine.outbox import LaneKey, Outbox
 from tiltyard_engine.record import Recorder, weight_parts
+from tiltyard_engine.steps.canary import CanaryStep
 from tiltyard_engine.steps.shadow import comparer
 from tiltyard_engine.tables import RoutingRefused, read_table
+from tiltyard_engine.tally import CanaryRecorder, CanaryTally
 
 LANE_SECONDS = 1.0
 """How long the end of an engine waits for its challengers, however many hang."""
@@ -41,10 +43,30 @@ class ServedPipeline:
         self._outbox = outbox
         self._lanes: list[Lane] = []
         self._answered: list[Call] = []
-        self.recorder = Recorder(loaded.plan, block)
+        self._tallies: list[CanaryTally] = []
+        canaries = any(isinstance(step, PlanCanary) for step in loaded.plan.steps)
+        self.recorder = (
+            CanaryRecorder(loaded.plan, block, self._tallies)
+            if canaries
+            else Recorder(loaded.plan, block)
+        )
         self._sessions = loaded.sessions
         self.plane = Dataplane(loaded.plan, loaded.table, loaded.sessions, self._make_lanes)
         self._note_routing()
+
+    def begin(self) -> None:
+        """Begin to count canaries by what is in force now.
+
+        Not before the newest table is: what a worker before us counted belongs to its stage.
+        """
+        plan, steps = self.plan, zip(self.plan.steps, self.plane.steps, strict=True)
+        self._tallies += [
+            CanaryTally(plan.pipeline, planned, step, self._block, self._note_weights)
+            for planned, step in steps
+            if isinstance(planned, PlanCanary) and isinstance(step, CanaryStep)
+        ]
+        self._count_by(self.plane.routing)
+        self._note_weights()
 
     def _make_lanes(self, step: PlanShadow) -> dict[str, Lane]:
         """Lanes of challengers whose answers are waited for; all others run elsewhere."""
@@ -95,6 +117,7 @@ class ServedPipeline:
         except RoutingRefused as refused:
             self._count_refused(refused.reason)
             raise
+        self._count_by(table)
         self._note_routing()
 
     def route_by(self, path: Path) -> None:
@@ -115,13 +138,24 @@ class ServedPipeline:
         name = self.plan.pipeline
         self._block.words[self._block.offset("tiltyard_routing_refused_total", name, reason)] += 1
 
+    def _count_by(self, table: RoutingTable) -> None:
+        """Count canaries for a table's stages, and give nothing to candidates that are latched."""
+        for tally in self._tallies:
+            routing = table.steps[tally.name]
+            if isinstance(routing, CanaryRouting):
+                tally.begin(routing)
+
     def _note_routing(self) -> None:
         """Tell what is in force through the counter file."""
+        self._note_weights()
+        tell(self._block, self.plan.pipeline, self.plane.routing)
+
+    def _note_weights(self) -> None:
+        """Tell the shares in force: a candidate that is latched has none."""
         name, words = self.plan.pipeline, self._block.words
         for (step, variant), share in self.plane.shares().items():
             weight = self._block.offset("tiltyard_variant_weight", name, step, variant)
             words[weight] = weight_parts(share)
-        tell(self._block, name, self.plane.routing)
 
     def close(self) -> None:
         """End the lanes; what waits in them is counted as dropped."""

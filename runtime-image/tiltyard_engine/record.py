@@ -1,6 +1,6 @@
 """Counts what became of a call. Runs in the event loop, after the answer was written."""
 
-from tiltyard_api.plan import Plan, PlanShadow, PlanSplit
+from tiltyard_api.plan import Plan, PlanDrawn, PlanShadow
 from tiltyard_api.reasons import Reason
 from tiltyard_engine.call import Call, Run
 from tiltyard_engine.counters import Block
@@ -71,11 +71,9 @@ class Recorder:
             for step in plan.steps
             for variant in variants_of(step)
         }
-        splits = [step.name for step in plan.steps if isinstance(step, PlanSplit)]
-        self._missing = {
-            s: block.offset("tiltyard_hash_key_missing_total", name, s) for s in splits
-        }
-        self._pinned = {s: block.offset("tiltyard_pinned_requests_total", name, s) for s in splits}
+        drawn = [step.name for step in plan.steps if isinstance(step, PlanDrawn)]
+        self._missing = {s: block.offset("tiltyard_hash_key_missing_total", name, s) for s in drawn}
+        self._pinned = {s: block.offset("tiltyard_pinned_requests_total", name, s) for s in drawn}
         self._shadow = {
             (step.name, c): ShadowCounter(block, (name, step.name, c))
             for step in plan.steps

@@ -81,6 +81,8 @@ class Worker:
         loop.add_signal_handler(signal.SIGUSR1, give_way)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         self._reload()  # a restarted worker was forked with the first table
+        for pipeline in self._pipelines:
+            pipeline.begin()
         grpc = await self._start_grpc(app)
         await server.start(listening)
         self._announce()

@@ -4,7 +4,7 @@ import json
 import shlex
 from collections.abc import Sequence
 
-from tiltyard_api.plan import Plan, PlanHashKey, PlanSplit
+from tiltyard_api.plan import Plan, PlanDrawn, PlanHashKey
 from tiltyard_api.tensors import ANY_LENGTH, TensorType
 
 LONGEST_COMMAND = 4000
@@ -36,7 +36,7 @@ def curl_command(plan: Plan, url: str, record: Record | None = None) -> str:
 
 
 def _hash_keys(plan: Plan) -> list[PlanHashKey]:
-    return [step.hash_key for step in plan.steps if isinstance(step, PlanSplit) and step.hash_key]
+    return [step.hash_key for step in plan.steps if isinstance(step, PlanDrawn) and step.hash_key]
 
 
 def _value(kind: TensorType, shape: Sequence[int]) -> object:

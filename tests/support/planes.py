@@ -212,6 +212,7 @@ def opened(
     ring = make_ring([loaded], block)
     challengers = Challengers([loaded], block, ring)
     served = ServedPipeline(loaded, block, Outbox([plan], ring))
+    served.begin()
     chance = random.Random(1)
     fixed = itertools.cycle(draws or [0])
     context = Context(

@@ -5,7 +5,7 @@ import json
 import msgspec
 import orjson
 
-from tiltyard_api.plan import Plan, PlanSplit
+from tiltyard_api.plan import Plan, PlanDrawn
 from tiltyard_engine.call import Call, Served
 from tiltyard_engine.dataplane import model_split
 from tiltyard_engine.metrics import variants_of
@@ -30,7 +30,7 @@ class Labeller:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._last = plan.steps[-1].name
-        self._split_steps = {step.name for step in plan.steps if isinstance(step, PlanSplit)}
+        self._split_steps = {step.name for step in plan.steps if isinstance(step, PlanDrawn)}
         self._models = {step.name: variants_of(step)[0] for step in plan.steps}
         self._digests = {model.name: model.digest for model in plan.models}
         self._labels: dict[tuple[str, ...], Labels] = {}

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from functools import lru_cache
 
-from tiltyard_api.plan import Plan, PlanSplit
+from tiltyard_api.plan import Plan, PlanDrawn
 from tiltyard_api.reasons import Reason
 from tiltyard_engine.errors import Refusal
+from tiltyard_engine.metrics import variants_of
 
 VARIANT = b"x-tiltyard-variant"
 
@@ -39,14 +40,14 @@ class Variants:
 
     def __init__(self, plan: Plan) -> None:
         self._pipeline = plan.pipeline
-        splits = [step for step in plan.steps if isinstance(step, PlanSplit)]
-        self.step = splits[0].name if len(splits) == 1 else ""
-        """The only step that splits; empty: there is none, or several."""
-        self.names = splits[0].variants if len(splits) == 1 else ()
-        self._splits = [split.name for split in splits]
+        drawn = [step for step in plan.steps if isinstance(step, PlanDrawn)]
+        self.step = drawn[0].name if len(drawn) == 1 else ""
+        """The only step that draws; empty: there is none, or several."""
+        self.names = variants_of(drawn[0]) if len(drawn) == 1 else ()
+        self._drawn = [step.name for step in drawn]
 
     def pin(self, name: str, field: str) -> Pins:
-        """Pin the only step that splits.
+        """Pin the only step that draws.
 
         Raises:
             Refusal: UnknownVariant, naming what there is.
@@ -56,8 +57,8 @@ class Variants:
             return {self.step: name}
         if self.names:
             known = f"there: {', '.join(self.names)}"
-        elif self._splits:
-            known = f"steps {', '.join(self._splits)} have variants: pin by X-Tiltyard-Variant"
+        elif self._drawn:
+            known = f"steps {', '.join(self._drawn)} have variants: pin by X-Tiltyard-Variant"
         else:
             known = "none of its steps has variants"
         message = f"{self._pipeline!r} has no variant {name[:64]!r} ({known}): correct or omit it"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tiltyard_api.plan import Plan, PlanShadow, PlanSplit
+from tiltyard_api.plan import Plan, PlanDrawn, PlanShadow
 from tiltyard_api.reasons import Reason
 from tiltyard_api.tensors import ANY_LENGTH, TensorSpec, TensorType
 from tiltyard_engine.codecs.oip import beside
@@ -75,7 +75,7 @@ def row(plan: Plan) -> Schema:
     keys: Schema = {
         step.hash_key.field: {"type": ["string", "number"]}
         for step in plan.steps
-        if isinstance(step, PlanSplit) and step.hash_key and step.hash_key.field
+        if isinstance(step, PlanDrawn) and step.hash_key and step.hash_key.field
     }
     required = list(properties)
     return {"type": "object", "required": required, "properties": keys | properties}

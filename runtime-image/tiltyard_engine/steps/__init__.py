@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping
 
-from tiltyard_api.plan import PlanModelStep, PlanShadow, PlanSplit, PlanStep
+from tiltyard_api.plan import PlanCanary, PlanModelStep, PlanShadow, PlanSplit, PlanStep
 from tiltyard_engine.lane import Lane
 from tiltyard_engine.model import Model
 from tiltyard_engine.steps.base import ModelRunner, Step
+from tiltyard_engine.steps.canary import CanaryStep
 from tiltyard_engine.steps.model import ModelStep
 from tiltyard_engine.steps.shadow import ShadowStep
 from tiltyard_engine.steps.split import SplitStep
@@ -21,6 +22,8 @@ def build(step: PlanStep, sessions: Mapping[str, Model], lanes: Lanes) -> Step:
             return ModelStep(step, ModelRunner.in_step(step, sessions[step.model]))
         case PlanSplit():
             return SplitStep(step, _runners(step, step.variants, sessions))
+        case PlanCanary():
+            return CanaryStep(step, _runners(step, step.variants, sessions))
         case PlanShadow():
             names = (step.champion, *step.challengers)
             return ShadowStep(step, _runners(step, names, sessions), lanes(step))

@@ -1,0 +1,191 @@
+"""What splits and canaries share: a draw for each unit, and batches divided by key."""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from tiltyard_api.plan import PlanHashKey
+from tiltyard_api.reasons import Reason
+from tiltyard_core.draws import DRAW_SPACE, keyed_draw, pick, value_draw
+from tiltyard_engine.call import Call, Served
+from tiltyard_engine.columns import Columns, scatter, take
+from tiltyard_engine.errors import Refusal
+from tiltyard_engine.execute import Job
+from tiltyard_engine.steps.base import Context, ModelRunner
+
+Rows = list[int] | None
+"""Rows of a call; None: all of them."""
+
+
+class Part(msgspec.Struct):
+    """The rows of a call that go to one variant."""
+
+    call: Call
+    rows: Rows
+    outputs: Columns = {}
+
+
+class Shares(msgspec.Struct, frozen=True):
+    """What a routing step draws by; replaced as a whole, so that a running step sees old or new."""
+
+    ends: tuple[int, ...]
+    """Upper end of each variant's interval."""
+
+    stage: str = ""
+    """Of the ramp, where there is one: what the units are counted under."""
+
+
+class Drawn:
+    """Sends each call, or each row of a batch with several keys, to one variant.
+
+    Args:
+        name: of the step.
+        key: what a unit is; None: the request.
+        salt: mixed into the hash of keys.
+        variants: models in the order of their intervals.
+
+    """
+
+    def __init__(
+        self, name: str, key: PlanHashKey | None, salt: str, variants: Mapping[str, ModelRunner]
+    ) -> None:
+        self.name = name
+        self._key = key
+        self._field = key.field or "" if key else ""
+        self._header = key.header.encode() if key and key.header else b""
+        self._on_missing = key.missing if key else "random"
+        self._salt = salt
+        self._variants = tuple(variants)
+        self._runners = list(variants.values())
+        self._shares = Shares(())
+
+    def in_force(self) -> dict[str, float]:
+        """Share of each variant, 0 to 1."""
+        ends = self._shares.ends
+        starts = (0, *ends[:-1])
+        return {
+            name: (end - start) / DRAW_SPACE
+            for name, start, end in zip(self._variants, starts, ends, strict=True)
+        }
+
+    def run(self, calls: Sequence[Call], context: Context) -> None:
+        """Draw for every call, run each variant once on all that is its own."""
+        shares = self._shares
+        parts: list[list[Part]] = [[] for _ in self._variants]
+        for call in calls:
+            try:
+                self._divide(call, shares, parts, context)
+            except Refusal as refusal:
+                call.refuse(refusal, self.name)
+        for runner, mine in zip(self._runners, parts, strict=True):
+            if mine:
+                self._run_variant(runner, mine, context)
+        for call in calls:
+            served = call.served.get(self.name)
+            if served is not None and served.rows is not None and call.refusal is None:
+                self._join(call, parts)
+
+    def _divide(
+        self, call: Call, shares: Shares, parts: Sequence[list[Part]], context: Context
+    ) -> None:
+        """Note which rows of a call go where."""
+        pin = call.pins.get(self.name)
+        if pin is not None:
+            index = self._variants.index(pin)
+            parts[index].append(Part(call, None))
+            call.served[self.name] = Served([pin], counted=False)
+            return
+        draws, counted = self._draws(call, context)
+        chosen = [pick(shares.ends, draw) for draw in draws]
+        if len(chosen) == 1 or len(set(chosen)) == 1:
+            parts[chosen[0]].append(Part(call, None))
+            served = Served([self._variants[chosen[0]]], counted=counted)
+        else:
+            served = self._spread(call, chosen, parts, counted=counted)
+        served.draws, served.stage = draws, shares.stage
+        call.served[self.name] = served
+
+    def _spread(
+        self, call: Call, chosen: Sequence[int], parts: Sequence[list[Part]], *, counted: bool
+    ) -> Served:
+        """Give each row of a call to the variant chosen for it."""
+        rows: dict[int, list[int]] = {}
+        for row, index in enumerate(chosen):
+            rows.setdefault(index, []).append(row)
+        for index, mine in rows.items():
+            parts[index].append(Part(call, mine))
+        order = {index: part for part, index in enumerate(rows)}
+        return Served(
+            [self._variants[index] for index in rows],
+            list(rows.values()),
+            [order[index] for index in chosen],
+            counted,
+        )
+
+    def _draws(self, call: Call, context: Context) -> tuple[list[int], bool]:
+        """Draws of the call, or of each of its rows, and whether they are units to count."""
+        if self._key is None:
+            own = call.identity
+            return [context.random() if own is None else keyed_draw(self._salt, own)], True
+        values = self._values(call)
+        counted = None not in values
+        if not counted:
+            call.missing_keys += (self.name,)
+        return [self._keyed(value, row, context) for row, value in enumerate(values)], counted
+
+    def _values(self, call: Call) -> Sequence[object]:
+        """Values of the hash key: one for the call, or one a row; None where there is none."""
+        if self._header:
+            value = call.headers.get(self._header)
+            return [None if value is None else value.decode("utf-8", "surrogateescape")]
+        return call.fields.get(self._field, (None,))
+
+    def _keyed(self, value: object, row: int, context: Context) -> int:
+        if value is None:
+            return self._missing(context)
+        try:
+            return value_draw(self._salt, value)
+        except ValueError as error:
+            raise Refusal(
+                Reason.HASH_KEY_OUT_OF_RANGE,
+                f"hash key {error}: send a text, an integer, or a number from 0 to below 1",
+                field=self._field,
+                row=row,
+            ) from error
+        except TypeError as error:
+            raise Refusal(Reason.WRONG_TYPE, str(error), field=self._field, row=row) from error
+
+    def _missing(self, context: Context) -> int:
+        if self._on_missing == "random":
+            return context.random()
+        if self._on_missing == "first":
+            return 0
+        where, name = ("column", self._field) if self._field else ("header", self._header.decode())
+        raise Refusal(
+            Reason.HASH_KEY_MISSING,
+            f"step {self.name!r} needs the {where} {name!r}: send it",
+            field=name,
+        )
+
+    def _run_variant(self, runner: ModelRunner, parts: Sequence[Part], context: Context) -> None:
+        jobs = []
+        for part in parts:
+            inputs, rows = runner.inputs(part.call), part.call.rows
+            if part.rows is not None:
+                picked = part.rows
+                inputs, rows = {n: take(c, picked) for n, c in inputs.items()}, len(picked)
+            jobs.append(Job(inputs, rows))
+        calls = [part.call for part in parts]
+        for part, ran in zip(parts, runner.run(self.name, calls, jobs, context), strict=True):
+            if ran and part.rows is None:
+                part.call.outputs[self.name] = ran.outputs
+            elif ran:
+                part.outputs = ran.outputs
+
+    def _join(self, call: Call, parts: Sequence[list[Part]]) -> None:
+        mine = [p for variant in parts for p in variant if p.call is call and p.rows is not None]
+        names = mine[0].outputs
+        call.outputs[self.name] = {
+            name: scatter([(p.rows or [], p.outputs[name]) for p in mine], call.rows)
+            for name in names
+        }
