@@ -106,17 +106,29 @@ def wanted(pipeline: Pipeline, step: str, plan: Plan) -> Wanted:
     planned = next(one for one in plan.steps if one.name == step)
     versions = {one.name: one.version for one in plan.models}
     drawn = planned.model_dump(mode="json", include={"stable", "candidate", "hash_key", "salt"})
-    pair = {**drawn, "versions": [versions[canary.stable], versions[canary.candidate]]}
+    pair = _hash({**drawn, "versions": [versions[canary.stable], versions[canary.candidate]]})
+    return described(canary, pipeline.spec.deployment, pair)
+
+
+def described(canary: Canary, deployment: Deployment, pair: str = "") -> Wanted:
+    """Read what a manifest wants of a canary, whatever its models are.
+
+    Args:
+        canary: the step.
+        deployment: says how many engines there may be.
+        pair: tells the models and how their units are drawn from others.
+
+    """
     said = canary.model_dump(mode="json", by_alias=True, include={"ramp", "guards"})
     stages = heights(canary.ramp)
     return Wanted(
         revision=_hash({"pair": pair, "said": said}),
-        pair=_hash(pair),
+        pair=pair,
         heights=stages,
         guards=canary.guards,
         all_engines=routed(canary.guards, len(stages)),
-        one_engine=routed(canary.guards, len(stages), pipeline.spec.deployment),
-        engines=most_engines(pipeline.spec.deployment),
+        one_engine=routed(canary.guards, len(stages), deployment),
+        engines=most_engines(deployment),
     )
 
 
