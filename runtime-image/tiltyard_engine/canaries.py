@@ -11,14 +11,14 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from tiltyard_api.evidence import MOST_KEYS, CanaryCounts, Tally, Units
-from tiltyard_api.plan import PlanCanary
+from tiltyard_api.evidence import MOST_KEYS, CanaryCounts, CanaryReport, Tally, Units
+from tiltyard_api.plan import Plan, PlanCanary
 from tiltyard_api.routing import CanaryRouting
 from tiltyard_api.v1alpha1.stage import Guard, Latch
 from tiltyard_core.counts import keyed_tally, united
-from tiltyard_core.guards import Row
+from tiltyard_core.guards import Row, judge
 from tiltyard_engine.cells import Cell, cell_series
-from tiltyard_engine.counters import Block, Series
+from tiltyard_engine.counters import Block, CounterFile, Series
 from tiltyard_engine.drawsets import DrawSet, set_series
 
 CANDIDATE: Final = "candidate"
@@ -37,8 +37,9 @@ _LATCH_ROOM: Final = 8192
 
 
 def canary_series(pipeline: str, step: PlanCanary) -> Iterator[Series]:
-    """Numbers by which a worker tells of a canary; none is exposed as it is."""
+    """Numbers by which a worker tells of a canary; the first alone is exposed as it is."""
     place = pipeline, step.name
+    yield Series("tiltyard_canary_latched", (*place, step.candidate))
     yield cell_series("canary_routing", *place, room=_ROUTING_ROOM)
     yield cell_series("canary_latch", *place, room=_LATCH_ROOM)
     yield Series("canary_level", place)
@@ -81,6 +82,7 @@ class CanaryCells:
             for one in (places if self.keyed else ())
         }
         self._weight = block.offset("tiltyard_variant_weight", *place, step.candidate)
+        self.latched = block.offset("tiltyard_canary_latched", *place, step.candidate)
 
     @property
     def routing(self) -> CanaryRouting | None:
@@ -148,6 +150,21 @@ class CanaryCells:
         return Tally.model_validate({sort: Units(count=self.count(role, sort)) for sort in SORTS})
 
 
+def every_canary(
+    plans: Sequence[Plan], counters: CounterFile
+) -> dict[tuple[str, str], list[CanaryCells]]:
+    """What all workers know of each canary, by Pipeline and step."""
+    workers = len(counters.blocks)
+    return {
+        (plan.pipeline, step.name): [
+            CanaryCells(block, plan.pipeline, step, workers) for block in counters.blocks
+        ]
+        for plan in plans
+        for step in plan.steps
+        if isinstance(step, PlanCanary)
+    }
+
+
 def latched(cells: Sequence[CanaryCells], run: str) -> Latch | None:
     """What any worker found of a run."""
     found = (one.latch for one in cells)
@@ -159,14 +176,58 @@ def run_of(latch: Latch) -> str:
     return latch.stage.rpartition("-")[0]
 
 
-def report(cells: Sequence[CanaryCells], incarnation: str) -> CanaryCounts | None:
-    """What all workers counted together in the stage that the first of them has; None: not yet."""
-    routing = next((found for one in cells if (found := one.routing)), None)
+def report(cells: Sequence[CanaryCells], incarnation: str) -> CanaryReport | None:
+    """What the engine says of a canary, all workers together; None: none has begun."""
+    routing = routed(cells)
     if routing is None:
         return None
     stage = routing.stage_id
     counts = united(stage, [one.report(incarnation, stage) for one in cells if one.at(stage)])
-    return counts.model_copy(update={"incarnation": incarnation})
+    named = counts.model_copy(update={"incarnation": incarnation})
+    return CanaryReport(counts=named, latch=latched(cells, routing.run))
+
+
+def unheeded(cells: Sequence[CanaryCells]) -> bool:
+    """Whether a worker gives its candidate something though one of the engine's found it bad."""
+    return any(
+        one.routes and (routing := one.routing) and latched(cells, routing.run) for one in cells
+    )
+
+
+def totals(cells: Sequence[CanaryCells], stage: str) -> CanaryCounts:
+    """How much of each sort all workers counted in a stage, without the draws.
+
+    A bad unit is with one worker only, so that nothing has to be united to be judged.
+    """
+    counting = [one for one in cells if one.at(stage)]
+    stable, candidate = (
+        Tally.model_validate(
+            {sort: Units(count=sum(one.count(role, sort) for one in counting)) for sort in SORTS}
+        )
+        for role in (STABLE, CANDIDATE)
+    )
+    return CanaryCounts(
+        incarnation="",
+        stage=stage,
+        keyed=False,
+        level=max((one.words[one.level] for one in counting), default=0),
+        stable=stable,
+        candidate=candidate,
+    )
+
+
+def strongest(cells: Sequence[CanaryCells]) -> float:
+    """Log evidence of the guard that has most against the candidate in this engine."""
+    routing = routed(cells)
+    if routing is None:
+        return 0.0
+    found = judge(totals(cells, routing.stage_id), routing.weight, routing.guards)
+    return max((one.log_evidence for one in found), default=0.0)
+
+
+def routed(cells: Sequence[CanaryCells]) -> CanaryRouting | None:
+    """What the first worker runs that has begun."""
+    return next((found for one in cells if (found := one.routing)), None)
 
 
 @lru_cache(maxsize=64)

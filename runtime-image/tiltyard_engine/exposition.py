@@ -12,9 +12,10 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from tiltyard_api.plan import Plan
+from tiltyard_api.plan import Plan, PlanCanary
+from tiltyard_engine.canaries import every_canary, strongest
 from tiltyard_engine.counters import BUCKETS, CounterFile, Series
-from tiltyard_engine.metrics import METRICS, PARTS_PER_UNIT, WATCH_REFUSED
+from tiltyard_engine.metrics import EVIDENCE, METRICS, PARTS_PER_UNIT, WATCH_REFUSED
 from tiltyard_engine.metrics import Metric as Definition
 
 _BOUNDS = [*map(str, BUCKETS), "+Inf"]
@@ -30,6 +31,13 @@ class CounterCollector(Collector):
         for series in counters.layout:
             if series.metric in self._series:
                 self._series[series.metric].append(series)
+        self._canaries = every_canary(plans, counters)
+        self._series[EVIDENCE] = [
+            Series(EVIDENCE, (plan.pipeline, step.name, step.candidate))
+            for plan in plans
+            for step in plan.steps
+            if isinstance(step, PlanCanary)
+        ]
 
     def collect(self) -> Iterator[Metric]:
         """Every metric family."""
@@ -73,6 +81,8 @@ class CounterCollector(Collector):
 
     def gauge(self, series: Series) -> float:
         """A gauge over all workers: in flight they add up, else the one furthest behind counts."""
+        if series.metric == EVIDENCE:
+            return strongest(self._canaries[series.labels[0], series.labels[1]])
         values = [block.read(series) for block in self._counters.blocks]
         match series.metric:
             case "tiltyard_in_flight_requests":

@@ -14,8 +14,9 @@ from contextlib import suppress
 import uvloop
 from prometheus_client.exposition import choose_encoder
 
-from tiltyard_api.plan import Plan
+from tiltyard_api.plan import Plan, PlanCanary, PlanStep
 from tiltyard_api.reasons import Reason
+from tiltyard_engine.canaries import CanaryCells, every_canary, report, unheeded
 from tiltyard_engine.counters import CounterFile, Series
 from tiltyard_engine.dataplane import answering
 from tiltyard_engine.errors import Refusal
@@ -35,6 +36,9 @@ TEXT = b"Content-Type: text/plain; charset=utf-8\r\n"
 START_SECONDS = 2.0
 """How long questions wait at first for the workers: an engine that takes over from another must
 not say that nothing is ready. Workers that need longer are news."""
+
+HEED_SECONDS = 0.1
+"""How often it is looked whether all workers heed what one has found of a candidate."""
 
 MANAGEMENT_LIMITS = Limits(max_body=1024, max_connections=256)
 
@@ -64,16 +68,26 @@ async def _run(
     counters: CounterFile,
     listening: socket.socket,
 ) -> None:
-    if settings.watch is None:
-        await _serve(Management(loaded, counters), listening)
-        return
-    handover = Handover(loaded[0], settings.remembered, counters, _tell_supervisor(os.getppid()))
-    watch = Watch(settings.watch, handover)
-    watching = asyncio.create_task(watch.run())
-    management = Management(loaded, counters, handover)
-    await watch.first_look(START_SECONDS)
-    await _serve(management, listening)
-    watching.cancel()
+    tell = _tell_supervisor(os.getppid())
+    canaries = every_canary([one.plan for one in loaded], counters)
+    beside = [asyncio.create_task(_see_heeded(list(canaries.values()), tell))] if canaries else []
+    handover = None
+    if settings.watch:
+        handover = Handover(loaded[0], settings.remembered, counters, tell)
+        watch = Watch(settings.watch, handover)
+        beside.append(asyncio.create_task(watch.run()))
+        await watch.first_look(START_SECONDS)
+    await _serve(Management(loaded, counters, handover), listening)
+    for task in beside:
+        task.cancel()
+
+
+async def _see_heeded(canaries: Sequence[Sequence[CanaryCells]], tell: Callable[[], None]) -> None:
+    """Have workers look again that still ask a candidate which another of them found bad."""
+    while True:
+        if any(map(unheeded, canaries)):
+            tell()
+        await asyncio.sleep(HEED_SECONDS)
 
 
 def _tell_supervisor(supervisor: int) -> Callable[[], None]:
@@ -111,6 +125,7 @@ class Management:
         self._handover = handover
         self._plans: list[Plan] = [one.plan for one in loaded]
         self._counters = counters
+        self._canaries = every_canary(self._plans, counters)
         self._registry = registry(counters, self._plans)
         self._paths: dict[str, Callable[[Request], Response]] = {
             "/livez": self._livez,
@@ -189,10 +204,18 @@ class Management:
                         variant: self._variant(plan.pipeline, step.name, variant)
                         for variant in variants_of(step)
                     },
+                    **self._canary(plan.pipeline, step),
                 }
                 for step in plan.steps
             ],
         }
+
+    def _canary(self, pipeline: str, step: PlanStep) -> dict[str, object]:
+        """What was counted of a canary, and whether this engine has rolled it back."""
+        if not isinstance(step, PlanCanary):
+            return {}
+        found = report(self._canaries[pipeline, step.name], self._counters.incarnation)
+        return {"canary": found and found.model_dump(mode="json", by_alias=True)}
 
     def _routing(self, pipeline: str) -> dict[str, object]:
         """What every worker runs at least, never what is only on its way to them."""

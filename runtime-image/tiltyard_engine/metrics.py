@@ -42,6 +42,9 @@ MODEL_ERROR = 424
 
 CODES = tuple(map(str, sorted({200, MODEL_ERROR, *STATUS_OF.values()})))
 
+EVIDENCE = "tiltyard_canary_log_evidence"
+"""No worker writes it: it follows from what all of them have counted."""
+
 PARTS_PER_UNIT = 10**9
 """Shares are kept as whole billionths."""
 
@@ -79,7 +82,7 @@ METRICS = {
     "tiltyard_canary_latched": Metric(
         "gauge", "1 while a candidate is rolled back, by its table or by this engine.", _VARIANT
     ),
-    "tiltyard_canary_log_evidence": Metric(
+    EVIDENCE: Metric(
         "gauge", "Strongest evidence of any guard of this engine against a candidate.", _VARIANT
     ),
     "tiltyard_hash_key_missing_total": Metric(

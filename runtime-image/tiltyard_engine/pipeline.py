@@ -66,7 +66,6 @@ class ServedPipeline:
             if isinstance(planned, PlanCanary) and isinstance(step, CanaryStep)
         ]
         self._count_by(self.plane.routing)
-        self._note_weights()
 
     def _make_lanes(self, step: PlanShadow) -> dict[str, Lane]:
         """Lanes of challengers whose answers are waited for; all others run elsewhere."""
@@ -138,8 +137,13 @@ class ServedPipeline:
         name = self.plan.pipeline
         self._block.words[self._block.offset("tiltyard_routing_refused_total", name, reason)] += 1
 
+    def heed(self) -> None:
+        """Obey what other workers of the engine have found of its candidates."""
+        for tally in self._tallies:
+            tally.heed()
+
     def _count_by(self, table: RoutingTable) -> None:
-        """Count canaries for a table's stages, and give nothing to candidates that are latched."""
+        """Count canaries for a table's stages."""
         for tally in self._tallies:
             routing = table.steps[tally.name]
             if isinstance(routing, CanaryRouting):

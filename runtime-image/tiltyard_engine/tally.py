@@ -8,7 +8,6 @@ or API server is needed to stop a candidate.
 import time
 from collections.abc import Callable, Sequence
 
-from tiltyard_api.evidence import CanaryCounts, Tally, Units
 from tiltyard_api.plan import Plan, PlanCanary
 from tiltyard_api.routing import CanaryRouting
 from tiltyard_api.v1alpha1.stage import Guard, Latch
@@ -19,11 +18,11 @@ from tiltyard_engine.canaries import (
     CANDIDATE,
     ROLES,
     ROW,
-    SORTS,
     STABLE,
     UNITS,
     CanaryCells,
     latched,
+    totals,
 )
 from tiltyard_engine.counters import Block
 from tiltyard_engine.log import log
@@ -76,15 +75,21 @@ class CanaryTally:
         self._look_at = 0
 
     def begin(self, routing: CanaryRouting) -> None:
-        """Count for what is in force from now on; obey what any worker has found of its run."""
-        if latched(self._all, routing.run):
-            self._step.latch(routing.run)
+        """Count for what is in force from now on."""
         self._cells.begin(routing)
         self._routing, self._stage = routing, routing.stage_id
         self._slow = float("inf") if routing.guards.slow is None else routing.guards.slow
         self._look_at = 0
         if self._cells.keyed:
             self._known = {role: set(self._cells.draws[role, UNITS]) for role in ROLES}
+        self.heed()
+
+    def heed(self) -> None:
+        """Obey what any worker of this engine has found of the run that is in force."""
+        if self._routing and latched(self._all, self._routing.run):
+            self._step.latch(self._routing.run)
+        self._words[self._cells.latched] = self._step.latched
+        self._changed()
 
     def count(self, call: Call) -> None:
         """Count the units of an answered call."""
@@ -181,31 +186,13 @@ class CanaryTally:
             return
         self._look_at = bad + 1 + bad // LOOK_AFTER
         rows = [one.numbers() for one in cells]
-        found = engine_latch(self._totals(cells), rows, routing, time.time())
+        found = engine_latch(totals(self._all, self._stage), rows, routing, time.time())
         if found:
-            self._latch(found, routing.run)
+            self._latch(found)
 
-    def _totals(self, cells: Sequence[CanaryCells]) -> CanaryCounts:
-        """How much of each sort all workers counted; a bad unit is with one of them only."""
-        stable, candidate = (
-            Tally.model_validate(
-                {sort: Units(count=sum(one.count(role, sort) for one in cells)) for sort in SORTS}
-            )
-            for role in (STABLE, CANDIDATE)
-        )
-        return CanaryCounts(
-            incarnation="",
-            stage=self._stage,
-            keyed=False,
-            level=max(one.words[one.level] for one in cells),
-            stable=stable,
-            candidate=candidate,
-        )
-
-    def _latch(self, found: Latch, run: str) -> None:
+    def _latch(self, found: Latch) -> None:
         self._cells.latch = found
-        self._step.latch(run)
-        self._changed()
+        self.heed()
         log(
             "a canary is rolled back by this engine",
             pipeline=self._pipeline,

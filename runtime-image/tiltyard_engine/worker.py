@@ -138,6 +138,7 @@ class Worker:
                 pipeline.route_by(path)
             except RoutingRefused as error:
                 log("a routing table was refused", file=str(path), why=str(error))
+            pipeline.heed()
 
 
 def _allow_many_connections(connections: int) -> None:

@@ -23,14 +23,22 @@ class CanaryStep(Drawn):
         if not isinstance(routing, CanaryRouting):
             raise TypeError(f"step {self.name!r} is a canary, the table has a {routing.kind}")
         self._routing = routing
-        latched = routing.latched or routing.run in self._latched
-        if latched:  # what is not drawn by the stage's weight is no part of its statistics
-            self._shares = Shares(canary_ends(0))
-        else:
-            self._shares = Shares(canary_ends(routing.weight), routing.stage_id)
+        self._share_out(routing)
 
     def latch(self, run: str) -> None:
         """Give the candidate nothing in any stage of this run, whatever tables say."""
         self._latched.add(run)
-        if self._routing and self._routing.run == run:
+        if self._routing:
+            self._share_out(self._routing)
+
+    @property
+    def latched(self) -> bool:
+        """Whether the candidate gets nothing, whatever its weight."""
+        routing = self._routing
+        return routing is not None and (routing.latched or routing.run in self._latched)
+
+    def _share_out(self, routing: CanaryRouting) -> None:
+        if self.latched:  # what is not drawn by the stage's weight is no part of its statistics
             self._shares = Shares(canary_ends(0))
+        else:
+            self._shares = Shares(canary_ends(routing.weight), routing.stage_id)

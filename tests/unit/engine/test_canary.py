@@ -54,7 +54,8 @@ def cells(plane: Plane) -> list[CanaryCells]:
 def counts(plane: Plane) -> CanaryCounts:
     found = report(cells(plane), plane.counters.incarnation)
     assert found is not None
-    return found
+    assert found.counts.incarnation == plane.counters.incarnation
+    return found.counts
 
 
 def latch(plane: Plane, run: str = "r") -> Latch | None:
