@@ -125,7 +125,7 @@ def states(steps: Sequence[StepStatus] | None) -> dict[str, CanaryState]:
 def to_be_kept(before: PipelineStatus, canaries: Canaries) -> PipelineStatus | None:
     """Give the status with the states that must be kept before they are acted on; None: none.
 
-    Engines hear of a stage and of a latch. All else about a state can wait for the report.
+    Engines hear of a stage, a latch and a freeze. All else can wait for the report.
     """
     old = states(before.steps)
     now = canaries.states
@@ -149,8 +149,8 @@ def to_be_stored(seen: Observed, canaries: Canaries, now: float) -> bool:
     return leaves or gone or now - seen.kept_at >= STORED_EVERY
 
 
-def _told(state: CanaryState) -> tuple[str, Latch | None]:
-    return state.stage.id, state.latched
+def _told(state: CanaryState) -> tuple[str, bool, Latch | None]:
+    return state.stage.id, bool(state.stage.frozen), state.latched
 
 
 def _wanted(pipeline: Pipeline | None, bundle: Bundle, step: PlanCanary) -> Wanted | None:

@@ -3,6 +3,7 @@
 import copy
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tiltyard_api.artifacts import TrialReport
@@ -17,7 +18,7 @@ from tiltyard_operator.desired.history import revision
 from tiltyard_operator.desired.metadata import PLAN_LABEL, Owner
 from tiltyard_operator.desired.resolving import KEY, resolve_key
 from tiltyard_operator.desired.workload import Cause
-from tiltyard_operator.observed import Answer, Observed, Read, observe
+from tiltyard_operator.observed import Answer, Memory, Observed, Read, observe
 from tiltyard_operator.settings import Settings, read
 from tiltyard_operator.versions import version_of
 
@@ -129,13 +130,15 @@ def rolled_out(deployment: Object, pods: int, **status: int) -> Object:
 
 def decided(document: Object, **read: Any) -> tuple[Observed, Decision]:  # noqa: ANN401 - fields of Read
     """Observe and decide."""
+    now, memory = read.pop("now", NOW), read.pop("memory", Memory())
     said: Mapping[str, Answer] = read.pop("said", {})
     jobs, pods = reported(document, read.pop("facts", {}))
     jobs += read.pop("running", [])
     pods += read.pop("job_pods", [])
     stored = read.pop("stored", None) or as_stored(document)
     seen = observe(Read(pipeline=stored, jobs=jobs, trial_pods=pods, said=said, **read))
-    return seen, decide(seen, accept(seen), NOW)
+    seen = replace(seen, memory=memory)
+    return seen, decide(seen, accept(seen), now)
 
 
 def objects_of(
