@@ -178,11 +178,13 @@ def run_of(latch: Latch) -> str:
 
 def report(cells: Sequence[CanaryCells], incarnation: str) -> CanaryReport | None:
     """What the engine says of a canary, all workers together; None: none has begun."""
-    routing = routed(cells)
-    if routing is None:
+    running = [(one, routing) for one in cells if (routing := one.routing)]
+    if not running:
         return None
+    _, routing = running[0]
     stage = routing.stage_id
-    counts = united(stage, [one.report(incarnation, stage) for one in cells if one.at(stage)])
+    parts = [one.report(incarnation, stage) for one, runs in running if runs.stage_id == stage]
+    counts = united(stage, parts)
     named = counts.model_copy(update={"incarnation": incarnation})
     return CanaryReport(counts=named, latch=latched(cells, routing.run))
 
