@@ -22,17 +22,22 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 
 
 def save_model(model: onnx.ModelProto, path: Path) -> None:
-    """Write a graph whose rows are free and whose bytes tell nothing but the model.
+    """Write a graph whose rows are free; converters leave its first dimensions unnamed."""
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "rows"
+    save_graph(model, path)
 
-    Converters leave the first dimension unnamed and sign with their own version and a random or
-    class-derived graph name; all of that is replaced.
+
+def save_graph(model: onnx.ModelProto, path: Path) -> None:
+    """Write a graph whose bytes tell nothing but the model.
+
+    Converters sign with their own version and a random or class-derived graph name; all of that is
+    replaced.
     """
     model.producer_name, model.producer_version = "tiltyard-examples", "1"
     model.ir_version = IR_VERSION
     model.domain, model.model_version, model.doc_string = "", 0, ""
     model.graph.name, model.graph.doc_string = path.stem, ""
-    for value in (*model.graph.input, *model.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_param = "rows"
     used = {node.domain for node in model.graph.node}
     del model.opset_import[:]
     model.opset_import.extend(

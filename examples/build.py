@@ -18,17 +18,18 @@ from typing import Any
 
 HERE = Path(__file__).parent
 RECORD = HERE / "build.json"
-EXAMPLES = ("bike-demand", "rare-events", "digits", "forecast")
+EXAMPLES = ("bike-demand", "rare-events", "digits", "forecast", "labels")
 APART = ("place-names",)
 """Made by name only, in an environment of its own, which its README names."""
 
-PACKAGES = ("numpy", "onnx", "onnxruntime", "scikit-learn", "scipy", "skl2onnx")
+PACKAGES = ("numpy", "onnx", "onnxruntime", "pillow", "scikit-learn", "scipy", "skl2onnx")
 
 PINNED = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "OPENBLAS_CORETYPE": "Haswell",
     "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",  # TensorFlow's
 }
 """Other instructions add in another order; training could carry the last bits into the files."""
 
@@ -56,7 +57,8 @@ def _versions() -> dict[str, str]:
 def _make(folder: Path) -> dict[str, Any]:
     """Run one example's `make.py`, then pin its models in the manifest."""
     made = runpy.run_path(str(folder / "make.py"))["make"](folder)
-    files = [*sorted(folder.glob("models/*")), folder / "held-out.json", folder / "truth.json"]
+    kept = ("models/*", "held-out.json", "held-out/*", "truth.json")
+    files = [file for pattern in kept for file in sorted(folder.glob(pattern))]
     made["files"] = {str(file.relative_to(folder)): _identity(file) for file in files}
     for manifest in sorted(folder.glob("*.yaml")):
         _pin(manifest, made["files"])

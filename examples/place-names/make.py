@@ -125,5 +125,25 @@ def _convert(model: keras.Model, path: Path, rows: list[dict[str, Any]]) -> dict
     with tempfile.TemporaryDirectory() as folder:
         model.export(folder, verbose=False)
         converted = converter.convert(Path(folder), rows)
-    artifacts.save_model(onnx.load_from_string(converted.model), path)
+    graph = onnx.load_from_string(converted.model)
+    _name_plainly(graph.graph)
+    artifacts.save_model(graph, path)
     return converted.outputs
+
+
+def _name_plainly(graph: onnx.GraphProto) -> None:
+    """Number what is inside by its place; the converter's names differ from run to run."""
+    kept = {value.name for value in (*graph.input, *graph.output)}
+    names: dict[str, str] = {}
+    for node in graph.node:
+        node.name = ""
+        for side in (node.input, node.output):
+            for place, name in enumerate(side):
+                if name not in kept:
+                    side[place] = names.setdefault(name, f"value-{len(names)}")
+    weights = {names[weight.name]: weight for weight in graph.initializer}
+    for name, weight in weights.items():
+        weight.name = name
+    ordered = [weights[name] for name in names.values() if name in weights]
+    del graph.initializer[:], graph.value_info[:]
+    graph.initializer.extend(ordered)

@@ -21,7 +21,7 @@ from engines import TILTYARD, Served, serving
 from tools import need
 
 SERVE = "tiltyard serve "
-RUN = ("curl ", "tiltyard infer ", "tiltyard validate ", "echo ")
+RUN = ("curl ", "tiltyard infer ", "tiltyard validate ", "echo ", "python examples/labels/body.py ")
 CLUSTER = "docs/kubernetes.md"
 """Its commands need a cluster: tests/apiserver/test_page.py runs them."""
 

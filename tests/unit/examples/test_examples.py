@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -31,7 +32,11 @@ APART = {name for name in NAMES if "packages" in RECORD["examples"][name]}
 """Made in environments of their own."""
 
 GRAPHS = [(name, file) for name, file in MODELS if file.endswith(".onnx")]
+OF_ROWS = [(name, file) for name, file in GRAPHS if name != "labels"]
+"""Graphs that take any number of rows at once."""
+
 LARGEST = 300_000
+PRODUCTS = shutil.ignore_patterns("*.onnx", "*.zip", "*.json", "*.jpg")
 
 Array = np.ndarray[Any, Any]
 
@@ -106,7 +111,7 @@ def test_manifests_pin_every_model(name: str) -> None:
     assert pinned == {f: files[f]["sha256"] for f in files if f.startswith("models/")}
 
 
-@pytest.mark.parametrize(("name", "file"), GRAPHS)
+@pytest.mark.parametrize(("name", "file"), OF_ROWS)
 def test_graphs_have_the_declared_signature_and_free_rows(name: str, file: str) -> None:
     model = Path(file).stem
     loaded = session(name, model)
@@ -218,6 +223,59 @@ def test_converted_networks_answer_as_tensorflow_did(model: str) -> None:
         assert answer[name] == pytest.approx(np.array(scores), abs=1e-5, rel=1e-4)
 
 
+@pytest.mark.parametrize("model", ["labels-windows", "labels-regions"])
+def test_labels_are_found_and_read_as_well_as_recorded(model: str) -> None:
+    truth = json.loads((EXAMPLES / "labels" / "truth.json").read_text())
+    tensor = runpy.run_path(str(EXAMPLES / "labels" / "body.py"))["tensor"]
+    pictures = sorted((EXAMPLES / "labels" / "held-out").glob("*.jpg"))
+    labels = found = right = 0
+    for picture, there in zip(pictures, truth, strict=True):
+        answer = run("labels", model, tensor(picture)[None])
+        assert all(len(values) == len(answer["boxes"]) for values in answer.values())
+        for box, digit in zip(there["boxes"], there["classes"], strict=True):
+            shares = overlaps(answer["boxes"], np.array(box))
+            best = shares.argmax()
+            labels += 1
+            found += int(shares[best] >= 0.5)
+            right += int(shares[best] >= 0.5 and answer["classes"][best] == digit)
+    recorded = quality("labels")[model]
+    assert labels == recorded["labels"]
+    assert found == pytest.approx(recorded["found"], abs=1)
+    assert right == pytest.approx(recorded["read right"], abs=1)
+    assert recorded["read right"] > 0.75 * labels
+
+
+def overlaps(boxes: Array, box: Array) -> Array:
+    """Share of the joint area that boxes have in common with another."""
+    low, high = np.maximum(boxes[:, :2], box[:2]), np.minimum(boxes[:, 2:], box[2:])
+    common = (high - low).clip(0).prod(axis=1)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) + (box[2:] - box[:2]).prod()
+    return common / (areas - common)
+
+
+@pytest.mark.parametrize("model", ["labels-windows", "labels-regions"])
+def test_detectors_take_one_picture_and_give_any_number_of_boxes(model: str) -> None:
+    loaded = session("labels", model)
+    assert [one.shape for one in loaded.get_inputs()] == [[1, 3, 480, 640]]
+    assert [one.shape for one in loaded.get_outputs()] == [["found", 4], ["found"], ["found"]]
+    assert entries("labels")[model]["batch"] == "single"
+
+
+def test_detectors_are_of_different_build() -> None:
+    operators = {
+        model: {node.op_type for node in onnx.load(path).graph.node}
+        for path in (EXAMPLES / "labels" / "models").glob("*.onnx")
+        for model in [path.stem]
+    }
+    assert operators["labels-regions"] - operators["labels-windows"] >= {"RoiAlign", "Gemm"}
+
+
+def test_manifests_of_the_labels_differ_in_their_steps_only() -> None:
+    document = yaml.safe_load((EXAMPLES / "labels" / "shadow.yaml").read_text())
+    assert {one["name"]: one for one in document["spec"]["models"]} == entries("labels")
+    assert read_pipeline(document).spec.steps
+
+
 @pytest.mark.parametrize("model", ["forecast-smoothing", "forecast-regression"])
 def test_forecasts_err_as_little_as_recorded(model: str, tmp_path: Path) -> None:
     rows, weeks = held_out("forecast")
@@ -255,26 +313,50 @@ def test_forecasts_are_zips_of_their_sources() -> None:
 @pytest.mark.full
 @pytest.mark.timeout(1800)
 def test_a_fresh_environment_makes_the_same_bytes(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
-    python = tmp_path / "venv" / "bin" / "python"
-    lock = EXAMPLES / "requirements.txt"
-    pip = f"{python} -m pip --disable-pip-version-check install --quiet --require-hashes -r {lock}"
-    subprocess.run(shlex.split(pip), check=True)
+    python = fresh_python(tmp_path, f"--require-hashes -r {EXAMPLES / 'requirements.txt'}")
     again = tmp_path / "examples"
-    products = shutil.ignore_patterns("*.onnx", "*.zip", "*.json")
-    shutil.copytree(EXAMPLES, again, ignore=products)
+    shutil.copytree(EXAMPLES, again, ignore=PRODUCTS)
     subprocess.run([python, again / "build.py"], check=True, env=_plain_environment())
+    check_same(again, set(NAMES) - APART)
+    assert json.loads((again / "build.json").read_text())["packages"] == RECORD["packages"]
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1800)
+def test_tensorflow_makes_the_same_bytes_in_its_own_environment(tmp_path: Path) -> None:
+    convert, again = Path("sdk", "tiltyard", "convert"), tmp_path / "examples"
+    lock = EXAMPLES.parent / convert / "requirements" / "tensorflow.txt"
+    runtime = f"onnxruntime=={RECORD['packages']['onnxruntime']}"
+    python = fresh_python(tmp_path, f"--require-hashes -r {lock}", f"--no-deps {runtime}")
+    shutil.copytree(EXAMPLES.parent / convert, tmp_path / convert)
+    shutil.copytree(EXAMPLES, again, ignore=PRODUCTS)
+    command = [python, again / "build.py", *APART]
+    subprocess.run(command, check=True, env=_plain_environment())
+    check_same(again, APART)
+    scores = Path("place-names", "tensorflow.json")
+    assert (again / scores).read_bytes() == (EXAMPLES / scores).read_bytes()
+
+
+def fresh_python(folder: Path, *wanted: str) -> Path:
+    """Make an environment; returns its interpreter."""
+    subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
+    python = folder / "venv" / "bin" / "python"
+    for one in wanted:
+        pip = f"{python} -m pip --disable-pip-version-check install --quiet {one}"
+        subprocess.run(shlex.split(pip), check=True)
+    return python
+
+
+def check_same(again: Path, names: set[str]) -> None:
+    """Compare what was made anew with what is committed, byte for byte."""
     for name, file in FILES:
-        if name in APART:
-            continue
-        assert (again / name / file).read_bytes() == (EXAMPLES / name / file).read_bytes(), file
-    for name in set(NAMES) - APART:
-        for text in ("pipeline.yaml", "README.md"):
-            assert (again / name / text).read_text() == (EXAMPLES / name / text).read_text()
-    made = json.loads((again / "build.json").read_text())
-    recorded = {name: one for name, one in RECORD["examples"].items() if name not in APART}
-    assert made["examples"] == recorded
-    assert made["packages"] == RECORD["packages"]
+        if name in names:
+            assert (again / name / file).read_bytes() == (EXAMPLES / name / file).read_bytes(), file
+    for name in names:
+        for text in (*(EXAMPLES / name).glob("*.yaml"), EXAMPLES / name / "README.md"):
+            assert (again / name / text.name).read_text() == text.read_text()
+    made = json.loads((again / "build.json").read_text())["examples"]
+    assert made == {name: RECORD["examples"][name] for name in names}
 
 
 def _plain_environment() -> dict[str, str]:
