@@ -12,6 +12,7 @@ from tiltyard_operator.probe import Prober
 from tiltyard_operator.process import Operator
 from tiltyard_operator.reconcile import PipelineReconciler
 from tiltyard_operator.settings import BadSettings, from_environment
+from tiltyard_operator.view import Memory
 from tiltyard_operator.workers import Reconcile
 
 
@@ -21,9 +22,9 @@ def main() -> int:
     try:
         settings = from_environment()
 
-        def assemble(cluster: Cluster, prober: Prober) -> Mapping[Kind, Reconcile]:
+        def assemble(cluster: Cluster, prober: Prober, memory: Memory) -> Mapping[Kind, Reconcile]:
             return {
-                PIPELINE: PipelineReconciler(cluster, prober, settings),
+                PIPELINE: PipelineReconciler(cluster, prober, memory, settings),
                 MODEL: ModelReconciler(cluster, settings),
             }
 

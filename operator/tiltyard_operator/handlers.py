@@ -9,6 +9,7 @@ from tiltyard_operator.face import Health
 from tiltyard_operator.kinds import DEPLOYMENT, JOB, MODEL, PIPELINE, POD, Kind, Object
 from tiltyard_operator.owners import owners
 from tiltyard_operator.queue import Key, Lane, Queue
+from tiltyard_operator.view import Memory
 
 SETTLES = 0.1
 """Seconds for owned objects to settle: one change of a Pipeline touches a dozen of them, and each
@@ -32,18 +33,21 @@ class Handlers:
     Args:
         queue: takes the keys.
         health: is told when the Lease's own writes come back.
+        memory: takes what owned objects are.
 
     """
 
-    def __init__(self, queue: Queue, health: Health) -> None:
+    def __init__(self, queue: Queue, health: Health, memory: Memory) -> None:
         self._queue = queue
         self._health = health
+        self._memory = memory
         self._last: dict[str, int] = {}  # uid -> what was seen of it
         self._uses: dict[Key, frozenset[Key]] = {}  # Pipeline -> Models it names
 
     def forget(self) -> None:
         """Take every object for changed when it is seen next."""
         self._last = {}
+        self._memory.clear()
 
     def pipeline(self, event: str | None, obj: Object) -> None:
         """A Pipeline: look at it, and at the Models that it names or named."""
@@ -73,6 +77,7 @@ class Handlers:
         """An object that a Pipeline or Model owns: look at the owner."""
 
         def handle(event: str | None, obj: Object) -> None:
+            self._memory.watched(event, obj)
             if self._changed(event, obj, kind):
                 for key in owners(obj):
                     self._queue.add_in(key, AFTER_LISTING if event is None else SETTLES)

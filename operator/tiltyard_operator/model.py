@@ -27,6 +27,7 @@ from tiltyard_operator.resolving import start_trials
 from tiltyard_operator.settings import Settings
 from tiltyard_operator.trials import observe_attempts
 from tiltyard_operator.verdicts import Verdict
+from tiltyard_operator.view import Memory, View
 from tiltyard_operator.writing import Writer
 
 NAMED = 100
@@ -93,12 +94,13 @@ class ModelReconciler:
         if fact:
             return _fitting(head["name"], entry, fact)
         owner = Owner("Model", head["namespace"], head["name"], head["uid"])
-        attempts = observe_attempts(owner, *read_trials(self._cluster, head["namespace"], {key}))
+        view = View(self._cluster, Memory())
+        attempts = observe_attempts(owner, *read_trials(view, head["namespace"], {key}))
         finding = attempt_at(entry, attempts, now)
         if finding.fact:
             return _fitting(head["name"], entry, finding.fact)
         place = Place(self._settings.resolve_cpus, self._settings.resolve_memory, {})
-        refused = start_trials(Writer(self._cluster, owner), [finding], place, self._settings)
+        refused = start_trials(Writer(view, owner), [finding], place, self._settings)
         return Judgement(finding, refused, entry)
 
     def _users(self, key: Key) -> list[str]:

@@ -17,6 +17,7 @@ from tiltyard_operator.probe import PATIENCE, Ask, Prober, by_way_of, directly
 from tiltyard_operator.queue import Key, Queue
 from tiltyard_operator.resync import names_of, resync
 from tiltyard_operator.settings import Settings
+from tiltyard_operator.view import Memory
 from tiltyard_operator.watching import Watches
 from tiltyard_operator.workers import Reconcile, Workers
 
@@ -29,7 +30,7 @@ LOOKS_EVERY = 0.2
 LEASE_BOUNDS = Bounds(connect=1.5, silence=2.0, total=4.0)
 """Reading and writing the Lease end, whatever the server does, while it is still held."""
 
-Assemble = Callable[[Cluster, Prober], Mapping[Kind, Reconcile]]
+Assemble = Callable[[Cluster, Prober, Memory], Mapping[Kind, Reconcile]]
 """Makes what reconciles each kind of key."""
 
 
@@ -53,8 +54,9 @@ class Operator:
         )
         self._health = Health()
         self._queue = Queue()
-        self._handlers = Handlers(self._queue, self._health)
-        reconcilers = assemble(self._cluster, Prober(self._ask()))
+        memory = Memory()
+        self._handlers = Handlers(self._queue, self._health, memory)
+        reconcilers = assemble(self._cluster, Prober(self._ask()), memory)
         self._workers = Workers(self._queue, reconcilers, settings.workers)
         self._face = Face(settings.port, self._live, lambda: self._health.waits_for)
 

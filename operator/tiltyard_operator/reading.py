@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from tiltyard_api.names import HASH_CHARACTERS
-from tiltyard_operator.cluster import Cluster
 from tiltyard_operator.decide import Spec, to_be_tried
 from tiltyard_operator.desired.metadata import (
     MANAGED_BY,
@@ -31,6 +30,7 @@ from tiltyard_operator.ownership import Whose, whose
 from tiltyard_operator.pods import Pod
 from tiltyard_operator.probe import Prober
 from tiltyard_operator.trials import observe_attempts
+from tiltyard_operator.view import View
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,12 @@ class Reader:
     """Reads objects of one owner and asks its pods.
 
     Args:
-        cluster: the API server.
+        cluster: as this look sees it.
         prober: asks pods.
 
     """
 
-    cluster: Cluster
+    cluster: View
     prober: Prober
 
     def everything(self, pipeline: Object) -> Observed:
@@ -123,7 +123,7 @@ def instance(owner: Owner) -> str:
 
 
 def read_trials(
-    cluster: Cluster, namespace: str, keys: Iterable[str]
+    cluster: View, namespace: str, keys: Iterable[str]
 ) -> tuple[list[Object], list[Object]]:
     """Read resolve Jobs of certain keys, whoever owns them, and their pods."""
     starts = ",".join(sorted({key[:HASH_CHARACTERS] for key in keys}))

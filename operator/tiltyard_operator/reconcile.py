@@ -36,6 +36,7 @@ from tiltyard_operator.slots import MOST, Slots
 from tiltyard_operator.status import Made, next_look, plain, refusal, report, worth_writing
 from tiltyard_operator.verdicts import Verdict
 from tiltyard_operator.versions import keep_version, prune_versions
+from tiltyard_operator.view import Memory, View
 from tiltyard_operator.writing import Pair, Writer, delay, verdict
 
 QUEUED = Verdict(
@@ -50,6 +51,7 @@ class PipelineReconciler:
     Args:
         cluster: the API server.
         prober: asks pods.
+        memory: what was seen of owned objects.
         settings: of the operator.
         clock: time of day.
 
@@ -59,11 +61,13 @@ class PipelineReconciler:
         self,
         cluster: Cluster,
         prober: Prober,
+        memory: Memory,
         settings: Settings,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._cluster = cluster
-        self._reader = Reader(cluster, prober)
+        self._prober = prober
+        self._memory = memory
         self._phases = Census(PIPELINES)
         self._fates = Census(CANARIES)
         self._ledgers = Ledgers()
@@ -86,12 +90,14 @@ class PipelineReconciler:
             raise
 
     def _reconcile(self, key: Key, pipeline: Object) -> float | None:
-        seen = self._reader.everything(pipeline)
+        view = View(self._cluster, self._memory)
+        reader = Reader(view, self._prober)
+        seen = reader.everything(pipeline)
         spec = accept(seen)
-        seen = self._reader.trials(self._ledgers.recall(key, seen), spec)
+        seen = reader.trials(self._ledgers.recall(key, seen), spec)
         decision = decide(seen, spec, self._clock())
         seen = self._keep_stages(seen, decision)
-        writer = Writer(self._cluster, seen.owner)
+        writer = Writer(view, seen.owner)
         untried = self._try_models(writer, spec, decision)
         made = self._make(writer, seen, decision) if decision.target else Made(seen.workload)
         made = replace(made, refused=made.refused or untried)
@@ -190,17 +196,19 @@ class PipelineReconciler:
         self, writer: Writer, seen: Observed, decision: Decision, objects: list[Object]
     ) -> None:
         """Delete what is ours and has no use any more."""
+        if not seen.versions:
+            return  # nothing was ever made
         namespace, name = seen.owner.namespace, seen.owner.name
         for kind in superfluous(objects):
             if kind is not POD_MONITOR or self._cluster.serves(kind):
-                writer.remove(self._cluster.get(kind, namespace, name))
+                writer.remove(writer.cluster.get(kind, namespace, name))
         if seen.kept_at and not decision.canaries.outcomes:
-            writer.remove(self._cluster.get(CONFIG_MAP, namespace, evidence_name(name)))
+            writer.remove(writer.cluster.get(CONFIG_MAP, namespace, evidence_name(name)))
         used = {one.bundle.hash for one in (decision.wish, decision.target) if one}
         for bundle in seen.bundles.values():
             start = bundle.hash[:HASH_CHARACTERS]
             if start not in seen.live and bundle.hash not in used:
-                old = self._cluster.get(CONFIG_MAP, namespace, plan_name(name, bundle.hash))
+                old = writer.cluster.get(CONFIG_MAP, namespace, plan_name(name, bundle.hash))
                 writer.remove(old)
         prune_versions(writer, seen)
 

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tiltyard_api.v1alpha1.conditions import ConditionReason
-from tiltyard_operator.cluster import Cluster
 from tiltyard_operator.desired.metadata import Owner
 from tiltyard_operator.drift import covers, was_ours
 from tiltyard_operator.errors import Conflict, Refused, Unavailable
@@ -12,6 +11,7 @@ from tiltyard_operator.kinds import CONFIG_MAP, DEPLOYMENT, Object, kind_of
 from tiltyard_operator.metrics import DRIFT_REPAIRED
 from tiltyard_operator.ownership import Whose, whose
 from tiltyard_operator.verdicts import Verdict
+from tiltyard_operator.view import View, place_of
 
 JUDGED = (DEPLOYMENT, CONFIG_MAP)
 """Kinds whose content follows from what was read of them: where that changed, it is to be decided
@@ -36,12 +36,12 @@ class Writer:
     """Makes the objects of one owner be what they are to be.
 
     Args:
-        cluster: the API server.
+        cluster: as this look sees it.
         owner: whose objects.
 
     """
 
-    cluster: Cluster
+    cluster: View
     owner: Owner
     refused: list[str] = field(default_factory=list)
     """What the API server did not take, in its words."""
@@ -52,11 +52,9 @@ class Writer:
     repaired: list[str] = field(default_factory=list)
     """What others had changed."""
 
-    def pair(self, wanted: Object, known: Object | None = None) -> Pair:
-        """Read an object that is to be."""
-        head = wanted["metadata"]
-        live = known or self.cluster.get(kind_of(wanted), head["namespace"], head["name"])
-        return Pair(wanted, live)
+    def pair(self, wanted: Object) -> Pair:
+        """Look at an object that is to be."""
+        return Pair(wanted, self.cluster.get(*place_of(wanted)))
 
     def taken(self, pairs: Iterable[Pair]) -> Verdict | None:
         """Say which names are not to be had."""

@@ -57,7 +57,7 @@ def main() -> int:
     take_over()
     operator = Operator(
         from_environment(),
-        lambda cluster, _: {
+        lambda cluster, _, __: {
             PIPELINE: lambda key: reconcile(cluster, key),
             MODEL: lambda key: log("looked", model=key.name),
         },

@@ -6,6 +6,7 @@ from tiltyard_operator.face import Health
 from tiltyard_operator.handlers import Handlers
 from tiltyard_operator.kinds import AUTOSCALER, DEPLOYMENT, MODEL, PIPELINE, Kind, Object
 from tiltyard_operator.queue import Queue, Schedule
+from tiltyard_operator.view import Memory
 
 
 class Added(Queue):
@@ -25,7 +26,7 @@ def adds() -> Added:
 
 @pytest.fixture
 def handlers(adds: Added) -> Handlers:
-    return Handlers(adds, Health())
+    return Handlers(adds, Health(), Memory())
 
 
 def obj(kind: Kind, name: str, version: int = 1, **rest: object) -> Object:
@@ -113,6 +114,6 @@ def test_an_object_that_was_made_anew_or_edited_is_looked_at(
 
 def test_the_leases_own_writes_are_the_pulse(adds: Added) -> None:
     health = Health()
-    Handlers(adds, health).lease("MODIFIED", {"metadata": {}})
+    Handlers(adds, health, Memory()).lease("MODIFIED", {"metadata": {}})
     assert health.seen is not None
     assert adds.names() == []
