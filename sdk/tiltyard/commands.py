@@ -1,5 +1,6 @@
 """The commands of `tiltyard`. Each imports what it needs when it runs: help must be quick."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -10,6 +11,7 @@ import typer
 from tiltyard.convert.frameworks import Framework
 from tiltyard_api.limits import LIMITS
 from tiltyard_api.names import DATA_PORT, MANAGEMENT_PORT
+from tiltyard_api.quantities import DURATION_PATTERN
 
 app = typer.Typer(
     help="Serve models and try new ones against them.",
@@ -147,6 +149,102 @@ def infer(
     from tiltyard.infer import infer as run
 
     run(pipeline, data, url, output.value)
+
+
+Name = Annotated[str, typer.Argument(metavar="PIPELINE", help="Name of the Pipeline.")]
+Namespace = Annotated[
+    str | None,
+    typer.Option("-n", "--namespace", help="Where it is; default: the kubeconfig's own."),
+]
+StepName = Annotated[
+    str | None, typer.Option("--step", help="Which canary, where there are several.")
+]
+
+
+def _share(text: str) -> float:
+    """Read a share: 0.02 or 2%."""
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no share: write it like 0.02 or 2%") from error
+    if not 0 <= share <= 1:
+        raise typer.BadParameter(f"{text} is not between 0 and 1 (100%)")
+    return share
+
+
+def _duration(text: str) -> str:
+    if not re.fullmatch(DURATION_PATTERN, text):
+        raise typer.BadParameter(f"{text!r} is no duration: write it like 10m or 1h30m")
+    return text
+
+
+@app.command()
+def status(
+    pipeline: Name,
+    *,
+    namespace: Namespace = None,
+    watch: Annotated[
+        bool, typer.Option("-w", "--watch", help="Go on showing it until Ctrl-C.")
+    ] = False,
+    output: Annotated[Format, typer.Option("-o", "--output", help="How to show it.")] = (
+        Format.TABLE
+    ),
+) -> None:
+    """Show how a Pipeline of a cluster fares."""
+    from tiltyard.status import status as run
+
+    run(pipeline, namespace, output.value, watch=watch)
+
+
+@app.command()
+def promote(pipeline: Name, *, namespace: Namespace = None, step: StepName = None) -> None:
+    """Let a canary go on to its next stage."""
+    from tiltyard.canary import promote as run
+
+    run(pipeline, namespace, step)
+
+
+@app.command()
+def abort(pipeline: Name, *, namespace: Namespace = None, step: StepName = None) -> None:
+    """Take the candidate of a canary out of the way."""
+    from tiltyard.canary import abort as run
+
+    run(pipeline, namespace, step)
+
+
+@app.command()
+def simulate(  # noqa: PLR0913 - one argument an option
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="Manifest with a canary.")
+    ] = None,
+    *,
+    rate: Annotated[float, typer.Option(min=0.001, help="Units a second, over all pods.")],
+    errors: Annotated[
+        float, typer.Option(parser=_share, metavar="SHARE", help="What the stable model fails.")
+    ],
+    candidate_errors: Annotated[
+        float, typer.Option(parser=_share, metavar="SHARE", help="What the candidate fails.")
+    ],
+    linear: Annotated[
+        str, typer.Option(parser=_duration, metavar="DURATION", help="A ramp, without FILE.")
+    ] = "1h",
+    limit: Annotated[
+        str | None,
+        typer.Option(parser=_duration, metavar="DURATION", help="How long one is watched."),
+    ] = None,
+    runs: Annotated[int, typer.Option(min=1, max=100_000, help="How many canaries.")] = 100,
+    seed: Annotated[int, typer.Option(help="The same seed, the same canaries.")] = 0,
+    step: StepName = None,
+    output: Annotated[Format, typer.Option("-o", "--output", help="How to show it.")] = (
+        Format.TABLE
+    ),
+) -> None:
+    """Say how often, and after how long, a canary would be rolled back."""
+    from tiltyard.simulate import Question, answer
+    from tiltyard_core.simulate import Traffic
+
+    traffic = Traffic(rate, errors, candidate_errors)
+    answer(Question(file, step, linear, traffic, runs, seed, limit), output.value)
 
 
 @app.command()
