@@ -19,7 +19,6 @@ from tiltyard_api.v1alpha1.volumes import DNS_PATTERN, PATH_PATTERN
 
 PLANNED = {
     "experiment": "remove it",
-    "interleave": "use a split",
     "records": "remove it",
     "validations": "remove it",
 }

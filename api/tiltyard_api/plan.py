@@ -127,6 +127,19 @@ class PlanCanary(PlanDrawn):
         return self.candidate, self.stable
 
 
+class PlanInterleave(PlanDrawn):
+    """Makes one list of what two rankers give; nothing of it changes while pods run."""
+
+    kind: Literal["interleave"] = "interleave"
+    variants: tuple[str, str]
+    """The rankers."""
+
+    output: str
+    """Name of the list, theirs and ours; behind it comes an output that tells whose places are."""
+
+    length: int
+
+
 class PlanShadow(PlanStep):
     """Runs challengers beside a champion; the sampling is in the routing table."""
 
@@ -145,7 +158,8 @@ class PlanShadow(PlanStep):
 
 
 AnyPlanStep = Annotated[
-    PlanModelStep | PlanSplit | PlanShadow | PlanCanary, Field(discriminator="kind")
+    PlanModelStep | PlanSplit | PlanShadow | PlanCanary | PlanInterleave,
+    Field(discriminator="kind"),
 ]
 
 

@@ -10,6 +10,7 @@ from tiltyard_api.plan import (
     Plan,
     PlanCanary,
     PlanHashKey,
+    PlanInterleave,
     PlanModelStep,
     PlanShadow,
     PlanSplit,
@@ -29,6 +30,7 @@ from tiltyard_api.v1alpha1.pipeline import Pipeline
 from tiltyard_api.v1alpha1.rules import workers_fit
 from tiltyard_api.v1alpha1.steps import DEFAULT_BUDGET, Shadow, Step
 from tiltyard_core.canary import unbegun
+from tiltyard_core.rankers import interleaved, ranker_faults
 from tiltyard_core.references import entries
 from tiltyard_core.signature import describe, plan_model, signature_faults
 from tiltyard_core.wiring import StepModel, Wiring, same_outputs
@@ -63,9 +65,13 @@ def compile_plan(pipeline: Pipeline, resolved: Mapping[str, ResolvedModel]) -> P
         used = [StepModel(*models[name], where) for name, where in _answering(step, path)]
         beside = [StepModel(*models[name], where) for name, where in _beside(step, path)]
         inputs = tuple(wiring.connect(step, used + beside, path))
-        wiring.faults += same_outputs(used)
+        if step.interleave:
+            wiring.faults += ranker_faults(step.interleave, used)
+            outputs = interleaved(step.interleave, used)
+        else:
+            wiring.faults += same_outputs(used)
+            outputs = tuple(map(_without_graph_name, used[0].plan.outputs))
         wiring.faults += _compare_faults(step, used[0], beside, path)
-        outputs = tuple(map(_without_graph_name, used[0].plan.outputs))
         wiring.outputs[step.name] = {tensor.name: tensor for tensor in outputs}
         common = {"name": step.name, "inputs": inputs, "outputs": outputs}
         steps.append(_plan_step(pipeline, step, common))
@@ -130,6 +136,9 @@ def _answering(step: Step, path: str) -> Iterator[tuple[str, str]]:
     elif step.canary:
         yield step.canary.stable, f"{path}.canary.stable"
         yield step.canary.candidate, f"{path}.canary.candidate"
+    elif step.interleave:
+        for index, ranker in enumerate(step.interleave.rankers):
+            yield ranker, f"{path}.interleave.rankers[{index}]"
 
 
 def _beside(step: Step, path: str) -> Iterator[tuple[str, str]]:
@@ -168,6 +177,10 @@ def _plan_step(pipeline: Pipeline, step: Step, common: Mapping[str, object]) -> 
         return PlanCanary.model_validate({**common, **drawn, **models})
     if step.shadow:
         return _plan_shadow(step.shadow, common)
+    if step.interleave:
+        fields = step.interleave.model_dump(include={"output", "length"})
+        drawn = _drawn(step.interleave.hash_key, salt) | {"variants": step.interleave.rankers}
+        return PlanInterleave.model_validate({**common, **drawn, **fields})
     return PlanModelStep.model_validate({**common, "model": step.model})
 
 

@@ -2,7 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
-from tiltyard_api.plan import Plan, PlanCanary, PlanModelStep, PlanShadow, PlanSplit, PlanStep
+from tiltyard_api.plan import (
+    Plan,
+    PlanCanary,
+    PlanInterleave,
+    PlanModelStep,
+    PlanShadow,
+    PlanSplit,
+    PlanStep,
+)
 from tiltyard_api.routing import (
     CanaryRouting,
     RoutingTable,
@@ -15,7 +23,8 @@ from tiltyard_api.v1alpha1.stage import Guard
 
 def misfit(plan: Plan, table: RoutingTable) -> str | None:
     """Say what keeps a table from being put in force for a plan; None where nothing does."""
-    routed = {step.name: step for step in plan.steps if not isinstance(step, PlanModelStep)}
+    fixed = PlanModelStep | PlanInterleave
+    routed = {step.name: step for step in plan.steps if not isinstance(step, fixed)}
     if table.steps.keys() != routed.keys():
         there = ", ".join(routed) or "none"
         return f"its steps are {', '.join(table.steps) or 'none'}, the plan routes {there}"

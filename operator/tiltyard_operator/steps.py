@@ -3,7 +3,14 @@
 from collections.abc import Iterator, Mapping
 
 from tiltyard_api.evidence import CanaryCounts, Tally
-from tiltyard_api.plan import AnyPlanStep, PlanCanary, PlanModelStep, PlanShadow, PlanSplit
+from tiltyard_api.plan import (
+    AnyPlanStep,
+    PlanCanary,
+    PlanInterleave,
+    PlanModelStep,
+    PlanShadow,
+    PlanSplit,
+)
 from tiltyard_api.routing import CanaryRouting, RoutingTable, ShadowRouting, SplitRouting
 from tiltyard_api.v1alpha1.status import StepStatus, VariantStatus
 from tiltyard_core.guards import error_share, units_of
@@ -86,6 +93,8 @@ def _shares(step: AnyPlanStep, routing: object) -> Mapping[str, tuple[float | No
             return {step.champion: (None, 1.0)} | {
                 one: (None, routing.samples[one]) for one in step.challengers
             }
+        case PlanInterleave(), _:
+            return dict.fromkeys(step.variants, (None, 1.0))
         case PlanModelStep(), _:
             return {step.model: (None, 1.0)}
         case _:

@@ -7,7 +7,7 @@ and benchmarks call the same thing.
 import json
 from collections.abc import Mapping, Sequence
 
-from tiltyard_api.plan import Plan, PlanDrawn, PlanShadow, PlanStep
+from tiltyard_api.plan import Plan, PlanDrawn, PlanInterleave, PlanShadow, PlanStep
 from tiltyard_api.reasons import Reason
 from tiltyard_api.routing import RoutingTable
 from tiltyard_engine.call import Call
@@ -42,7 +42,7 @@ class Dataplane:
             for step in plan.steps
         )
         """Whether calls wait for another process or for challengers: never in the event loop."""
-        self._costs = [[sessions[name].cost for name in answering(step)] for step in plan.steps]
+        self._costs = [[sessions[n].cost for n in names] for s in plan.steps for names in runs(s)]
         self._one_row = sum(max(cost.of(1) for cost in costs) for costs in self._costs)
         self._variants = {
             step.name: frozenset(variants_of(step) if isinstance(step, PlanDrawn) else ())
@@ -124,6 +124,12 @@ class Dataplane:
 def answering(step: PlanStep) -> tuple[str, ...]:
     """Models of a step that an answer waits for: challengers are none of them."""
     return (step.champion,) if isinstance(step, PlanShadow) else variants_of(step)
+
+
+def runs(step: PlanStep) -> Sequence[tuple[str, ...]]:
+    """Runs that a call waits for, one behind the other, and the models of which one does each."""
+    models = answering(step)
+    return [(name,) for name in models] if isinstance(step, PlanInterleave) else [models]
 
 
 def model_split(plan: Plan, variant: str) -> str:

@@ -7,6 +7,7 @@ from tiltyard_api.plan import (
     Plan,
     PlanCanary,
     PlanDrawn,
+    PlanInterleave,
     PlanModelStep,
     PlanShadow,
     PlanSplit,
@@ -167,7 +168,7 @@ def _step_series(pipeline: str, step: PlanStep) -> Iterator[Series]:
         for reason in MODEL_REASONS:
             yield Series("tiltyard_variant_errors_total", (*labels, reason))
     if isinstance(step, PlanDrawn):
-        for variant in variants_of(step):
+        for variant in () if isinstance(step, PlanInterleave) else variants_of(step):
             yield Series("tiltyard_variant_weight", (pipeline, step.name, variant))
         yield Series("tiltyard_hash_key_missing_total", (pipeline, step.name))
         yield Series("tiltyard_pinned_requests_total", (pipeline, step.name))
@@ -191,7 +192,7 @@ def _shadow_series(labels: tuple[str, ...]) -> Iterator[Series]:
 
 def variants_of(step: PlanStep) -> tuple[str, ...]:
     """Models that a step runs."""
-    if isinstance(step, PlanSplit | PlanCanary):
+    if isinstance(step, PlanSplit | PlanCanary | PlanInterleave):
         return step.variants
     if isinstance(step, PlanShadow):
         return (step.champion, *step.challengers)

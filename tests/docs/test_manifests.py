@@ -46,6 +46,7 @@ def mentioned(part: Any) -> list[str]:  # noqa: ANN401 - any part of a manifest
     if not isinstance(part, dict):
         return []
     mine = [part[key] for key in ("model", "champion") if key in part]
+    mine += part.get("rankers", [])
     return mine + [name for one in part.values() for name in mentioned(one)]
 
 

@@ -355,6 +355,19 @@ def many_outputs(names: Sequence[str]) -> bytes:
     )
 
 
+def ranking(
+    places: int, kind: str = "int64", width: int | str = 4, *, best_first: bool = True
+) -> bytes:
+    """Give `items`: the places of the highest of some scores x, or those of the lowest."""
+    order = node("TopK", "x k", "values found", largest=int(best_first))
+    return model(
+        [order, node("Cast", "found", "items", to=TYPES[kind])],
+        [value("x", "float32", ["N", width])],
+        [value("items", kind, ["N", places])],
+        [constant("k", [places], "int64")],
+    )
+
+
 BY_NAME: Mapping[str, bytes] = {
     "linear": linear(),
     "mlp": mlp(),

@@ -25,6 +25,7 @@ _MODELS_OF_STEPS = (
     "(!has(s.shadow) || s.shadow.challengers.all(c, self.models.exists(m, m.name == c.model)))",
     "(!has(s.canary) || self.models.exists(m, m.name == s.canary.stable))",
     "(!has(s.canary) || self.models.exists(m, m.name == s.canary.candidate))",
+    "(!has(s.interleave) || s.interleave.rankers.all(r, self.models.exists(m, m.name == r)))",
 )
 
 

@@ -43,6 +43,7 @@ def of_pipeline(document: Data) -> Iterator[Fault]:
         yield from _split(mapping(step, "split"), f"{path}.split")
         yield from _shadow(mapping(step, "shadow"), f"{path}.shadow")
         yield from of_canary(mapping(step, "canary"), f"{path}.canary")
+        yield from _interleave(mapping(step, "interleave"), f"{path}.interleave")
         yield from _references(mapping(step, "inputs"), earlier, f"{path}.inputs")
         if step.get("name") == "request":
             yield Fault(f"{path}.name", "'request' means the request in inputs: rename the step")
@@ -128,6 +129,8 @@ def _mentions(step: Data, path: str) -> Iterator[tuple[str, str]]:
     for role in ("stable", "candidate"):
         for name in texts(mapping(step, "canary"), role):
             yield f"{path}.canary.{role}", name
+    for index, name in enumerate(_rankers(mapping(step, "interleave"))):
+        yield f"{path}.interleave.rankers[{index}]", name
     shadow = mapping(step, "shadow")
     for name in texts(shadow, "champion"):
         yield f"{path}.shadow.champion", name
@@ -142,6 +145,20 @@ def _split(split: Data, path: str) -> Iterator[Fault]:
     if variants and all(variant.get("weight") == 0 for variant in variants):
         yield Fault(f"{path}.variants", "all weights are 0: nothing could be served; raise one")
     yield from of_hash_key(split, path)
+
+
+def _rankers(interleave: Data) -> list[str]:
+    """Names of rankers, where they are names."""
+    rankers = interleave.get("rankers")
+    named = isinstance(rankers, list) and all(isinstance(one, str) for one in rankers)
+    return list(rankers) if named and rankers else []
+
+
+def _interleave(interleave: Data, path: str) -> Iterator[Fault]:
+    rankers = _rankers(interleave)
+    if len(rankers) == 2 and rankers[0] == rankers[1]:
+        yield Fault(f"{path}.rankers[1]", "is the other ranker: name another model")
+    yield from of_hash_key(interleave, path)
 
 
 def _shadow(shadow: Data, path: str) -> Iterator[Fault]:

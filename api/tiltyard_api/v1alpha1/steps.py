@@ -8,6 +8,7 @@ from tiltyard_api.base import Contract, cel
 from tiltyard_api.quantities import Duration
 from tiltyard_api.v1alpha1.canary import Canary
 from tiltyard_api.v1alpha1.hashkey import HashKey
+from tiltyard_api.v1alpha1.interleave import Interleave
 from tiltyard_api.v1alpha1.models import Label, TensorName
 
 REFERENCE_PATTERN = r"^(request|[a-z]([-a-z0-9]*[a-z0-9])?)\..+$"
@@ -107,7 +108,7 @@ class Shadow(Contract):
 
 DEFAULT_BUDGET = "1s"
 
-KINDS = ("model", "split", "shadow", "canary")
+KINDS = ("model", "split", "shadow", "canary", "interleave")
 
 
 class Step(Contract):
@@ -142,3 +143,4 @@ class Step(Contract):
     split: Split | None = None
     shadow: Shadow | None = None
     canary: Canary | None = None
+    interleave: Interleave | None = None

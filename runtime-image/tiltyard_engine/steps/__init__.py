@@ -2,11 +2,19 @@
 
 from collections.abc import Callable, Mapping
 
-from tiltyard_api.plan import PlanCanary, PlanModelStep, PlanShadow, PlanSplit, PlanStep
+from tiltyard_api.plan import (
+    PlanCanary,
+    PlanInterleave,
+    PlanModelStep,
+    PlanShadow,
+    PlanSplit,
+    PlanStep,
+)
 from tiltyard_engine.lane import Lane
 from tiltyard_engine.model import Model
 from tiltyard_engine.steps.base import ModelRunner, Step
 from tiltyard_engine.steps.canary import CanaryStep
+from tiltyard_engine.steps.interleave import InterleaveStep
 from tiltyard_engine.steps.model import ModelStep
 from tiltyard_engine.steps.shadow import ShadowStep
 from tiltyard_engine.steps.split import SplitStep
@@ -24,6 +32,8 @@ def build(step: PlanStep, sessions: Mapping[str, Model], lanes: Lanes) -> Step:
             return SplitStep(step, _runners(step, step.variants, sessions))
         case PlanCanary():
             return CanaryStep(step, _runners(step, step.variants, sessions))
+        case PlanInterleave():
+            return InterleaveStep(step, _runners(step, step.variants, sessions))
         case PlanShadow():
             names = (step.champion, *step.challengers)
             return ShadowStep(step, _runners(step, names, sessions), lanes(step))

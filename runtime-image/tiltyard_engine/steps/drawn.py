@@ -1,17 +1,17 @@
-"""What splits and canaries share: a draw for each unit, and batches divided by key."""
+"""What splits and canaries share: a variant for each unit, and batches divided by key."""
 
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from tiltyard_api.plan import PlanHashKey
-from tiltyard_api.reasons import Reason
-from tiltyard_core.draws import DRAW_SPACE, keyed_draw, pick, value_draw
+from tiltyard_core.draws import DRAW_SPACE, pick
 from tiltyard_engine.call import Call, Served
 from tiltyard_engine.columns import Columns, scatter, take
 from tiltyard_engine.errors import Refusal
 from tiltyard_engine.execute import Job
 from tiltyard_engine.steps.base import Context, ModelRunner
+from tiltyard_engine.steps.draws import Draws
 
 Rows = list[int] | None
 """Rows of a call; None: all of them."""
@@ -50,11 +50,7 @@ class Drawn:
         self, name: str, key: PlanHashKey | None, salt: str, variants: Mapping[str, ModelRunner]
     ) -> None:
         self.name = name
-        self._key = key
-        self._field = key.field or "" if key else ""
-        self._header = key.header.encode() if key and key.header else b""
-        self._on_missing = key.missing if key else "random"
-        self._salt = salt
+        self._draws = Draws(name, key, salt)
         self._variants = tuple(variants)
         self._runners = list(variants.values())
         self._shares = Shares(())
@@ -95,7 +91,7 @@ class Drawn:
             parts[index].append(Part(call, None))
             call.served[self.name] = Served([pin], counted=False)
             return
-        draws, counted = self._draws(call, context)
+        draws, counted = self._draws.of(call, context)
         chosen = [pick(shares.ends, draw) for draw in draws]
         if len(chosen) == 1 or len(set(chosen)) == 1:
             parts[chosen[0]].append(Part(call, None))
@@ -120,51 +116,6 @@ class Drawn:
             list(rows.values()),
             [order[index] for index in chosen],
             counted,
-        )
-
-    def _draws(self, call: Call, context: Context) -> tuple[list[int], bool]:
-        """Draws of the call, or of each of its rows, and whether they are units to count."""
-        if self._key is None:
-            own = call.identity
-            return [context.random() if own is None else keyed_draw(self._salt, own)], True
-        values = self._values(call)
-        counted = None not in values
-        if not counted:
-            call.missing_keys += (self.name,)
-        return [self._keyed(value, row, context) for row, value in enumerate(values)], counted
-
-    def _values(self, call: Call) -> Sequence[object]:
-        """Values of the hash key: one for the call, or one a row; None where there is none."""
-        if self._header:
-            value = call.headers.get(self._header)
-            return [None if value is None else value.decode("utf-8", "surrogateescape")]
-        return call.fields.get(self._field, (None,))
-
-    def _keyed(self, value: object, row: int, context: Context) -> int:
-        if value is None:
-            return self._missing(context)
-        try:
-            return value_draw(self._salt, value)
-        except ValueError as error:
-            raise Refusal(
-                Reason.HASH_KEY_OUT_OF_RANGE,
-                f"hash key {error}: send a text, an integer, or a number from 0 to below 1",
-                field=self._field,
-                row=row,
-            ) from error
-        except TypeError as error:
-            raise Refusal(Reason.WRONG_TYPE, str(error), field=self._field, row=row) from error
-
-    def _missing(self, context: Context) -> int:
-        if self._on_missing == "random":
-            return context.random()
-        if self._on_missing == "first":
-            return 0
-        where, name = ("column", self._field) if self._field else ("header", self._header.decode())
-        raise Refusal(
-            Reason.HASH_KEY_MISSING,
-            f"step {self.name!r} needs the {where} {name!r}: send it",
-            field=name,
         )
 
     def _run_variant(self, runner: ModelRunner, parts: Sequence[Part], context: Context) -> None:

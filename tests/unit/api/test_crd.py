@@ -128,6 +128,8 @@ def test_scalars_have_defaults_and_replicas_has_none() -> None:
         ".spec.steps[].canary.guards.invalid.margin": 0.5,
         ".spec.steps[].canary.guards.alpha": 0.01,
         ".spec.steps[].canary.guards.minUnits": 200,
+        ".spec.steps[].interleave.hashKey.missing": "random",
+        ".spec.steps[].interleave.length": 10,
         ".spec.deployment": {},
         ".spec.deployment.autoscaling.cpuUtilization": 70,
         ".spec.deployment.cpus": 1,
