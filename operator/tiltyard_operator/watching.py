@@ -136,7 +136,9 @@ class Watches(threading.Thread):
     async def _watch(self) -> None:
         """Run kopf's tasks until one ends, which none does of itself.
 
-        kopf's own way to run them may wait for ever for the others to close.
+        kopf's own way to run them may wait for ever for the others to close. Its peers, whom we
+        have none of, know it by an identity; the one it thinks up names the user, and in a
+        container the user has no name.
         """
         settings = kopf.OperatorSettings()
         configure(settings, self._kinds)
@@ -145,6 +147,7 @@ class Watches(threading.Thread):
             settings=settings,
             clusterwide=not self._namespaces,
             namespaces=self._namespaces,
+            identity="tiltyard",  # type: ignore[arg-type]  # kopf keeps the type to itself
         )
         stopped = asyncio.create_task(self._stop.wait())
         done, _ = await asyncio.wait({*tasks, stopped}, return_when=asyncio.FIRST_COMPLETED)
