@@ -8,6 +8,7 @@ from tiltyard.failure import Failure
 from tiltyard.yamlfile import YamlFault, read_documents
 from tiltyard_api.faults import InvalidManifest
 from tiltyard_api.manifest import read_model, read_pipeline
+from tiltyard_api.names import CANARY_ANNOTATION
 from tiltyard_api.v1alpha1.model import Model
 from tiltyard_api.v1alpha1.models import ModelEntry, Source
 from tiltyard_api.v1alpha1.pipeline import Pipeline
@@ -54,6 +55,9 @@ class Manifest:
 
     shared: tuple[ModelManifest, ...] = ()
     """The Models that it refers to."""
+
+    order: str = ""
+    """The annotation that promotes or aborts a stage of a canary."""
 
     @property
     def name(self) -> str:
@@ -195,12 +199,20 @@ def _read_document(
         if kind == "Model":
             yield ModelManifest(place, folder, read_model(document))
         elif kind == "Pipeline" or not isinstance(kind, str):
-            yield Manifest(place, folder, read_pipeline(document))
+            yield Manifest(place, folder, read_pipeline(document), order=_order(document))
         else:
             message = f"{kind!r} is nothing that Tiltyard knows: give it Pipelines and Models only"
             yield f"{place}: kind: {message}"
     except InvalidManifest as error:
         yield from (f"{place}: {fault}" for fault in error.faults)
+
+
+def _order(document: object) -> str:
+    """Give what a valid Pipeline is annotated with for its canaries."""
+    metadata = document.get("metadata") if isinstance(document, Mapping) else None
+    annotations = metadata.get("annotations") if isinstance(metadata, Mapping) else None
+    order = annotations.get(CANARY_ANNOTATION) if isinstance(annotations, Mapping) else None
+    return order if isinstance(order, str) else ""
 
 
 def _repeated(kind: str, places: Iterable[tuple[object, str, str]]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from tiltyard.failure import Failure
 from tiltyard.local.resolving import Sources, resolve
@@ -10,7 +11,8 @@ from tiltyard_api.faults import InvalidManifest
 from tiltyard_api.names import local_uid
 from tiltyard_api.plan import Plan
 from tiltyard_api.resolved import ModelToResolve, ResolvedModel
-from tiltyard_api.routing import RoutingTable
+from tiltyard_api.routing import CanaryRouting, RoutingTable
+from tiltyard_core.canary import Wanted, wanted
 from tiltyard_core.compile import compile_plan, compile_routing
 
 
@@ -28,9 +30,23 @@ class Compiled:
         metadata = self.manifest.pipeline.metadata
         return metadata.uid or local_uid(metadata.namespace, metadata.name)
 
-    def routing(self, revision: int) -> RoutingTable:
-        """Routing table that the manifest asks for."""
-        return compile_routing(self.manifest.pipeline, self.plan, self.uid, revision)
+    @property
+    def canaries(self) -> dict[str, Wanted]:
+        """What the manifest wants of its canaries, by step."""
+        pipeline = self.manifest.pipeline
+        steps = [step.name for step in pipeline.spec.steps if step.canary]
+        return {step: wanted(pipeline, step, self.plan) for step in steps}
+
+    def routing(
+        self, revision: int, canaries: Mapping[str, CanaryRouting] = MappingProxyType({})
+    ) -> RoutingTable:
+        """Routing table that the manifest asks for, with its canaries where they stand."""
+        return compile_routing(self.manifest.pipeline, self.plan, self.uid, revision, canaries)
+
+    def same_routing(self, other: "Compiled") -> bool:
+        """Whether what serves the other need not be told anything for this."""
+        said = (self.routing(0), self.canaries, self.manifest.order)
+        return said == (other.routing(0), other.canaries, other.manifest.order)
 
     def same_engine(self, other: "Compiled") -> bool:
         """Whether what serves the other could serve this with another routing table."""
@@ -83,7 +99,7 @@ def compile_weights(
     pairs = list(zip(compiled, before, strict=True))
     if not all(new.same_engine(old) for new, old in pairs):
         return None
-    return compiled if any(new.routing(0) != old.routing(0) for new, old in pairs) else None
+    return None if all(new.same_routing(old) for new, old in pairs) else compiled
 
 
 def _resolve_all(manifests: Sequence[Manifest], sources: Sources) -> list[dict[str, ResolvedModel]]:

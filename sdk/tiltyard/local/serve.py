@@ -1,5 +1,6 @@
 """`tiltyard serve`: Pipelines on this machine until it is told to end."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,9 @@ from tiltyard.samples import curl_command
 
 IDLE_SECONDS = 3600.0
 """Without a file to watch nothing happens but signals and the end of the engine."""
+
+LOOK_SECONDS = 1.0
+"""How often canaries are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +67,17 @@ def _serve(files: Sequence[Path], options: Options, watched: FileWatch) -> None:
         if sockets.grpc:
             notice(f"gRPC at {url_of(sockets.grpc).removeprefix('http://')}")
         result(ready_line(service))
+        looked = 0.0
         while True:
-            pause(POLL_SECONDS if watched.files else IDLE_SECONDS)
+            ramps = any(one.canaries for one in service.compiled)
+            idle = LOOK_SECONDS if ramps else IDLE_SECONDS
+            pause(POLL_SECONDS if watched.files else idle)
             service.check()
             if watched.changed():
                 follow(service, watched.files, sources)
+            if ramps and time.monotonic() - looked >= LOOK_SECONDS:
+                looked = time.monotonic()
+                service.move_ramps()
 
 
 def ready_line(service: Service) -> str:

@@ -4,14 +4,17 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tiltyard.failure import Failure
 from tiltyard.local.compiled import Compiled
 from tiltyard.local.engine import Engine
+from tiltyard.local.ramps import Ramps, States, routings
 from tiltyard.local.signals import pause
 from tiltyard.local.sockets import Sockets, url_of
 from tiltyard.local.state import state_folder
 from tiltyard.transport import Transport
+from tiltyard_api.evidence import CanaryReport
 from tiltyard_api.routing import RoutingTable
 
 CONFIRM_SECONDS = 2.0
@@ -28,8 +31,11 @@ class Service:
         self._sockets = sockets
         self._store = store
         self._limits = limits
+        self._ramps = Ramps(store.parent / "ramps")
         self._engines: list[Engine] = []
-        self._tables: dict[str, RoutingTable] = {}
+        self.tables: dict[str, RoutingTable] = {}
+        """The newest that were handed over, by Pipeline."""
+
         self.compiled: list[Compiled] = []
         self.url = url_of(sockets.data[0])
         self.management_url = url_of(sockets.management)
@@ -41,7 +47,8 @@ class Service:
             Failure: it does not start; what ran keeps running.
 
         """
-        tables = {one.plan.pipeline: self._next_table(one) for one in compiled}
+        states = [self._ramps.begun(one, time.time()) for one in compiled]
+        tables = self._next_tables(compiled, states)
         folder = self._state / f"engine-{time.monotonic_ns()}"
         pairs = [(one, tables[one.plan.pipeline]) for one in compiled]
         engine = Engine(folder, pairs, self._sockets, self._store, self._limits)
@@ -53,24 +60,51 @@ class Service:
         if self._engines:
             self._engines[-1].give_way()
         self._engines.append(engine)
-        self.compiled, self._tables = list(compiled), tables
+        self.compiled, self.tables = list(compiled), tables
+        for one, mine in zip(compiled, states, strict=True):
+            self._ramps.keep(one, mine)
 
     def route(self, compiled: Sequence[Compiled]) -> bool:
-        """Put the weights and the sampling of the same plans in force.
+        """Put the weights, the sampling and the ramps of the same plans in force.
 
         Returns:
             Whether the engine confirmed it.
 
         """
-        changed = {
-            one.plan.pipeline: table
-            for one in compiled
-            if (table := self._next_table(one)).steps != self._tables[one.plan.pipeline].steps
-        }
-        self._engines[-1].route(changed)
-        self._tables |= changed
+        states = [self._ramps.begun(one, time.time()) for one in compiled]
+        for one, mine in zip(compiled, states, strict=True):
+            self._ramps.keep(one, mine)
         self.compiled = list(compiled)
+        self._hand_over(states)
         return self._confirmed()
+
+    def move_ramps(self) -> None:
+        """Move canaries by what the engine says; nothing where it says nothing."""
+        if not any(one.canaries for one in self.compiled):
+            return
+        with Transport(self.management_url) as management:
+            found = _statuses(management)
+        if all(one.manifest.name in found for one in self.compiled):
+            self._hand_over([self._look(one, found[one.manifest.name]) for one in self.compiled])
+
+    def _look(self, compiled: Compiled, status: Mapping[str, Any]) -> States:
+        canaries = {one["name"]: one["canary"] for one in status["steps"] if one.get("canary")}
+        seen = {step: CanaryReport.model_validate(said) for step, said in canaries.items()}
+        if not compiled.canaries.keys() <= seen.keys():  # its workers have yet to begin
+            return self._ramps.begun(compiled, time.time())
+        all_in = status["routing"]["hash"] == self.tables[compiled.plan.pipeline].hash
+        return self._ramps.look(compiled, seen, time.time(), all_in=all_in)
+
+    def _hand_over(self, states: Sequence[States]) -> None:
+        """Give the engine the tables that are others now."""
+        changed = {
+            name: table
+            for name, table in self._next_tables(self.compiled, states).items()
+            if table.steps != self.tables[name].steps
+        }
+        if changed:
+            self._engines[-1].route(changed)
+            self.tables |= changed
 
     def check(self) -> None:
         """See to it that the engine lives, and forget those that have finished.
@@ -87,29 +121,36 @@ class Service:
         for engine in reversed(self._engines):
             engine.stop()
 
-    def _next_table(self, compiled: Compiled) -> RoutingTable:
-        before = self._tables.get(compiled.plan.pipeline)
-        return compiled.routing(before.revision + 1 if before else 1)
+    def _next_tables(
+        self, compiled: Sequence[Compiled], states: Sequence[States]
+    ) -> dict[str, RoutingTable]:
+        tables = {}
+        for one, mine in zip(compiled, states, strict=True):
+            before = self.tables.get(one.plan.pipeline)
+            revision = before.revision + 1 if before else 1
+            tables[one.plan.pipeline] = one.routing(revision, routings(one, mine))
+        return tables
 
     def _confirmed(self) -> bool:
         """Wait until all workers say that they run the newest tables."""
-        wanted = {name: table.revision for name, table in self._tables.items()}
+        wanted = {name: table.revision for name, table in self.tables.items()}
         deadline = time.monotonic() + CONFIRM_SECONDS
         with Transport(self.management_url) as management:
             while time.monotonic() < deadline:
-                if _revisions(management) == wanted:
+                found = _statuses(management)
+                if {name: one["routing"]["revision"] for name, one in found.items()} == wanted:
                     return True
                 pause(0.005)
         return False
 
 
-def _revisions(management: Transport) -> dict[str, int]:
-    """Routing revision of each Pipeline that every worker runs at least; empty if none answers."""
+def _statuses(management: Transport) -> dict[str, Mapping[str, Any]]:
+    """What the engine says of each Pipeline; nothing if it does not answer."""
     try:
         status = management.get("/status").json()
     except Failure:
         return {}
-    return {one["name"]: one["routing"]["revision"] for one in status["pipelines"]}
+    return {one["name"]: one for one in status.get("pipelines", ())}
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from tiltyard.local.resolving import Sources
 from tiltyard.local.service import Service
 from tiltyard.manifests import Manifest, read_manifests
 from tiltyard.notices import notice
-from tiltyard_api.routing import SplitRouting
+from tiltyard_api.routing import CanaryRouting, ShadowRouting, StepRouting
 
 POLL_SECONDS = 0.05
 """How often files are looked at: a change is in force after two looks."""
@@ -77,27 +77,37 @@ def _follow(service: Service, manifests: Sequence[Manifest], sources: Sources) -
             plans = ", ".join(f"{one.manifest.name} {one.plan.hash[:10]}" for one in compiled)
             notice(f"in force, by a new engine: plan of {plans}")
             return
-    if [one.routing(0) for one in compiled] == [one.routing(0) for one in service.compiled]:
+    if all(map(Compiled.same_routing, compiled, service.compiled)):
         notice("nothing changed that is served")
     elif service.route(compiled):
-        notice(f"in force, nothing restarted: {_weights(compiled)}")
+        notice(f"in force, nothing restarted: {_weights(service)}")
     else:
-        notice(f"not confirmed by every worker, see its log: {_weights(compiled)}")
+        notice(f"not confirmed by every worker, see its log: {_weights(service)}")
 
 
 def _same_engine(new: Sequence[Compiled], old: Sequence[Compiled]) -> bool:
     return len(new) == len(old) and all(map(Compiled.same_engine, new, old))
 
 
-def _weights(compiled: Sequence[Compiled]) -> str:
+def _weights(service: Service) -> str:
     """Weights and samples of every step, as `prices.price a=2 b=1`."""
-    parts = []
-    for one in compiled:
-        for step, routing in one.routing(0).steps.items():
-            shares = routing.weights if isinstance(routing, SplitRouting) else routing.samples
-            values = " ".join(f"{name}={value:g}" for name, value in shares.items())
-            parts.append(f"{one.manifest.name}.{step} {values}")
-    return ", ".join(parts)
+    return ", ".join(
+        f"{pipeline}.{step} {_shares(routing)}"
+        for pipeline, table in service.tables.items()
+        for step, routing in table.steps.items()
+    )
+
+
+def _shares(routing: StepRouting) -> str:
+    match routing:
+        case CanaryRouting():
+            share = "rolled back" if routing.latched else f"{routing.weight:g}%"
+            return f"candidate={share} ({routing.stage_id})"
+        case ShadowRouting():
+            shares = routing.samples
+        case _:
+            shares = routing.weights
+    return " ".join(f"{name}={value:g}" for name, value in shares.items())
 
 
 def _stamp(file: Path) -> Stamp:

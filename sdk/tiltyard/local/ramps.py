@@ -1,0 +1,162 @@
+"""Moves the canaries that are served here, by the function that moves them in a cluster.
+
+Where each of them stands is kept in a file, so that a ramp goes on where it was when it is served
+again, and a candidate that was rolled back stays so.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from tiltyard.local.compiled import Compiled
+from tiltyard.notices import notice
+from tiltyard_api.base import Contract, canonical
+from tiltyard_api.evidence import CanaryLedger, CanaryReport
+from tiltyard_api.routing import CanaryRouting
+from tiltyard_api.v1alpha1.stage import CanaryState
+from tiltyard_core.canary import Outcome, Seen, Wanted, decide, routing
+from tiltyard_core.counts import remember, total
+
+KEEP_SECONDS = 10.0
+"""How often counts are kept; where a ramp stands is kept whenever it moves."""
+
+States = Mapping[str, CanaryState]
+"""Where the canaries of a Pipeline stand, by step."""
+
+
+class Kept(Contract):
+    """Content of a file."""
+
+    state: CanaryState | None = None
+    """None: the ramp has not begun."""
+
+    ledger: CanaryLedger | None = None
+
+
+class Ramp:
+    """A canary that is served.
+
+    Args:
+        file: where it is kept.
+        name: as people are told of it.
+
+    """
+
+    def __init__(self, file: Path, name: str) -> None:
+        self._file = file
+        self._name = name
+        self._kept = _read(file)
+        self._kept_at = 0.0
+        self._said: object = None
+
+    def begun(self, want: Wanted, now: float) -> CanaryState:
+        """Where it stands when it is served: at its beginning, edited, or as it was kept."""
+        return decide(want, self._kept.state, Seen(), now).state
+
+    def keep(self, state: CanaryState) -> None:
+        """Go on from here, also when it is served again."""
+        if state != self._kept.state:
+            self._kept = self._kept.model_copy(update={"state": state})
+            _write(self._file, self._kept)
+
+    def look(
+        self, want: Wanted, seen: CanaryReport, order: str, now: float, *, all_in: bool
+    ) -> CanaryState:
+        """Decide by what an engine says, and tell people what is new."""
+        stage = self._kept.state.stage.id if self._kept.state else ""
+        ledger = remember(self._kept.ledger, stage, [seen.counts])
+        latches = [seen.latch] if seen.latch else []
+        in_force = all_in and seen.counts.stage == stage
+        outcome = decide(want, self._kept.state, Seen(total(ledger), in_force, latches, order), now)
+        self._kept = self._kept.model_copy(update={"ledger": ledger})
+        if now - self._kept_at > KEEP_SECONDS:
+            self._kept_at = now
+            _write(self._file, self._kept)
+        self.keep(outcome.state)
+        self._tell(outcome)
+        return outcome.state
+
+    def _tell(self, outcome: Outcome) -> None:
+        stage = outcome.state.stage
+        news = stage.id, outcome.reason
+        if news != self._said and (stage.since or outcome.state.latched):
+            self._said = news
+            notice(f"{self._name}: {outcome.reason}: {outcome.message}")
+
+
+class Ramps:
+    """The canaries that are served.
+
+    Args:
+        folder: where they are kept.
+
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._ramps: dict[Path, Ramp] = {}
+
+    def begun(self, compiled: Compiled, now: float) -> States:
+        """Where the canaries of a Pipeline stand when it is served."""
+        return {
+            step: self._of(compiled, step).begun(want, now)
+            for step, want in compiled.canaries.items()
+        }
+
+    def keep(self, compiled: Compiled, states: States) -> None:
+        """Go on from these states."""
+        for step, state in states.items():
+            self._of(compiled, step).keep(state)
+
+    def look(
+        self, compiled: Compiled, seen: Mapping[str, CanaryReport], now: float, *, all_in: bool
+    ) -> States:
+        """Decide by what an engine says of each canary.
+
+        Args:
+            compiled: the Pipeline.
+            seen: by step.
+            now: time of day.
+            all_in: whether every worker runs the table that was handed over last.
+
+        """
+        order = compiled.manifest.order
+        return {
+            step: self._of(compiled, step).look(want, seen[step], order, now, all_in=all_in)
+            for step, want in compiled.canaries.items()
+        }
+
+    def _of(self, compiled: Compiled, step: str) -> Ramp:
+        """Find a canary: manifests of one name in two folders are two Pipelines."""
+        manifest = compiled.manifest
+        place = f"{compiled.uid}\0{manifest.folder}\0{step}"
+        file = self._folder / f"{hashlib.sha256(place.encode()).hexdigest()[:32]}.json"
+        if file not in self._ramps:
+            self._ramps[file] = Ramp(file, f"{manifest.name}.{step}")
+        return self._ramps[file]
+
+
+def routings(compiled: Compiled, states: States) -> dict[str, CanaryRouting]:
+    """What engines are to do in these states."""
+    return {step: routing(want, states[step]) for step, want in compiled.canaries.items()}
+
+
+def _read(file: Path) -> Kept:
+    try:
+        return Kept.model_validate_json(file.read_bytes())
+    except FileNotFoundError:
+        return Kept()
+    except (OSError, ValidationError) as error:
+        first = str(error).splitlines()[0]
+        notice(f"{file} cannot be read ({first}): its ramp begins anew")
+        return Kept()
+
+
+def _write(file: Path, kept: Kept) -> None:
+    """Write a file so that a reader sees the old one or the new one."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fresh = file.with_suffix(".new")
+    fresh.write_bytes(canonical(kept))
+    fresh.replace(file)
