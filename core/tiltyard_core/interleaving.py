@@ -8,14 +8,14 @@ neither.
 """
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
+from itertools import islice
+from typing import TypeVar
 
 NO_TEAM = -1
 """Team of a place that credits nobody."""
 
-Item = int | str
-
-_NONE_LEFT = object()
+Item = TypeVar("Item", bound=Hashable)
 
 
 def team_draft(
@@ -43,10 +43,9 @@ def team_draft(
     for lead in _coins(draw):
         before = len(items)
         for team in (lead, 1 - lead):
-            item = next(left[team], _NONE_LEFT)
-            if item is not _NONE_LEFT and len(items) < length:
-                taken.add(item)  # type: ignore[arg-type]  # only the mark is no item
-                items.append(item)  # type: ignore[arg-type]
+            for item in islice(left[team], min(1, length - len(items))):
+                taken.add(item)
+                items.append(item)
                 teams.append(team if len(items) <= credited else NO_TEAM)
         if len(items) in (before, length):
             break

@@ -7,7 +7,7 @@ import numpy as np
 from tiltyard_api.plan import PlanInterleave
 from tiltyard_api.routing import RoutingTable
 from tiltyard_api.v1alpha1.interleave import TEAM_SUFFIX
-from tiltyard_core.interleaving import Item, team_draft
+from tiltyard_core.interleaving import team_draft
 from tiltyard_engine.call import Call, Served
 from tiltyard_engine.columns import DTYPES, Array, Column, Columns, rows_of, stack
 from tiltyard_engine.errors import Refusal
@@ -80,8 +80,8 @@ class InterleaveStep:
         return {output: stack(merged), f"{output}{TEAM_SUFFIX}": stack(teams)}
 
     def _draft(
-        self, rankings: Sequence[Sequence[Item]], draws: Sequence[int], row: int
-    ) -> tuple[list[Item], list[int]]:
+        self, rankings: Sequence[Sequence[int | str]], draws: Sequence[int], row: int
+    ) -> tuple[list[int | str], list[int]]:
         length = self._plan.length
         if not draws:
             items = list(dict.fromkeys(rankings[0]))[:length]
