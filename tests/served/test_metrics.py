@@ -1,23 +1,16 @@
 """What is measured is what happened: counters equal what was sent, and stock tools read them."""
 
-import json
-import shutil
-import socket
 import subprocess
 import threading
 import time
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from prometheus_client.openmetrics import parser as openmetrics
 
 from bare_engines import HOST, Compiled, Engine, Workshop, eventually, running
-from loopback import PATIENCE
+from prometheus import Object, prometheus, samples
 from records import exchange, get, post
 from served_models import TROUBLE, failing, scaled, slow
 from tools import need
@@ -103,48 +96,22 @@ def send_of_everything(engine: Engine) -> dict[Name, float]:
     return {(name, frozenset(labels.items())): value for name, labels, value in expected}
 
 
-@contextmanager
-def prometheus(folder: Path, target: int) -> Iterator[str]:
-    """Run Debian's Prometheus against a port; gives its address."""
-    program = need("prometheus")
-    with socket.create_server((HOST, 0)) as free:
-        address = f"{HOST}:{free.getsockname()[1]}"
-    scrape = {"job_name": "engine", "static_configs": [{"targets": [f"{HOST}:{target}"]}]}
+def scraped(port: int) -> Object:
+    """Give a configuration that asks one engine."""
+    scrape = {"job_name": "engine", "static_configs": [{"targets": [f"{HOST}:{port}"]}]}
     pace = {"scrape_interval": "250ms", "scrape_timeout": "250ms"}
-    config = folder / "prometheus.yml"
-    config.write_text(json.dumps({"global": pace, "scrape_configs": [scrape]}))
-    command = [
-        program,
-        f"--config.file={config}",
-        f"--storage.tsdb.path={folder / 'tsdb'}",
-        f"--web.listen-address={address}",
-    ]
-    log_file = folder / "prometheus.log"
-    with log_file.open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-    try:
-        yield f"http://{address}"
-    finally:
-        process.kill()
-        process.wait()
-        shutil.rmtree(folder / "tsdb", ignore_errors=True)
+    return {"global": pace, "scrape_configs": [scrape]}
 
 
 def query(url: str, expression: str) -> dict[Name, float]:
     """Ask Prometheus; gives samples without the labels that it adds itself."""
-    try:
-        asked = f"{url}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
-        with urllib.request.urlopen(asked, timeout=PATIENCE) as answer:
-            results: list[dict[str, Any]] = json.load(answer)["data"]["result"]
-    except OSError:
-        return {}  # it is starting
     added = ("__name__", "job", "instance")
     return {
         (
-            one["metric"].get("__name__", ""),
-            frozenset((k, v) for k, v in one["metric"].items() if k not in added),
-        ): float(one["value"][1])
-        for one in results
+            labels.get("__name__", ""),
+            frozenset((name, value) for name, value in labels.items() if name not in added),
+        ): value
+        for labels, value in samples(url, expression)
     }
 
 
@@ -157,7 +124,7 @@ def without_empty_labels(samples: dict[Name, float]) -> dict[Name, float]:
 
 
 def test_prometheus_shows_exactly_what_was_sent(engine: Engine, tmp_path: Path) -> None:
-    with prometheus(tmp_path, engine.management_port) as url:
+    with prometheus(tmp_path, scraped(engine.management_port)) as url:
         expected = without_empty_labels(send_of_everything(engine))
 
         def seen() -> dict[Name, float]:

@@ -80,10 +80,14 @@ class OperatorProcess:
         """Whether it logged a line of that message."""
         return any(line["message"] == phrase for line in self.lines())
 
+    @property
+    def port(self) -> int:
+        """Its own port, once it has started."""
+        return next(int(line["port"]) for line in self.lines() if line["message"] == "started")
+
     def ask(self, path: str) -> str:
         """Ask its own port."""
-        port = next(line["port"] for line in self.lines() if line["message"] == "started")
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
             return str(answer.read().decode())
 
     def count(self, series: str) -> float:
