@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run-env dev-env demo test test-full cluster cluster-programs check format generate bench lock clean
+.PHONY: help run-env dev-env demo test test-full images cluster cluster-programs node-programs check format generate bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,14 +30,21 @@ dev-env: $(VENV)/.dev ## set up .venv for working on the project
 demo: run-env ## serve the bike-demand example and send real traffic through its split
 	$(BIN)/tiltyard demo
 
-test: dev-env cluster-programs ## run the tests (everything but what is marked full)
+test: node-programs ## run the tests (everything but what is marked full)
 	$(BIN)/pytest -n 2 -m "not full"
 
-test-full: dev-env cluster-programs ## run every test, the long ones too
+test-full: node-programs ## run every test, the long ones too
 	$(BIN)/pytest -n 2
 
 cluster: dev-env ## run a Kubernetes control plane and the operator on this machine, until Ctrl-C
 	@PYTHONPATH=tools:tests/support $(BIN)/python -m laptop
+
+images: ## build the images with docker, podman or buildah (see docs/images.md)
+	@PYTHONPATH=tools $(PYTHON) -m images $(IMAGES)
+
+# Where no node can run, its tests are skipped; under CI that is a failure.
+node-programs: cluster-programs ## build what a whole node of the tests runs, its images too (Linux and root)
+	@PYTHONPATH=tools $(BIN)/python -m cluster node-programs || [ "$$CI" != true ]
 
 # Where the programs cannot be built, the tests that need them are skipped; under CI that is a failure.
 cluster-programs: dev-env ## build the programs of the control plane (minutes, once)
@@ -67,6 +74,12 @@ lock: dev-env ## resolve the dependencies anew into requirements/
 		--extra engine --extra sdk pyproject.toml requirements/build.in -c requirements/constraints.in -o requirements/run.txt
 	$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
 		--extra engine --extra sdk --extra operator --extra arrow --extra cloud --extra grpc --extra simd --group dev pyproject.toml -c requirements/run.txt -o requirements/dev.txt
+	for image in "engine --extra engine --extra arrow --extra cloud --extra grpc --extra simd" \
+		"engine-slim --no-emit-package protobuf --extra engine --extra cloud --extra simd" "operator --extra operator"; do set -- $$image; name=$$1; shift; \
+		$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
+			--no-emit-package flatbuffers --no-emit-package packaging $$* pyproject.toml -c requirements/dev.txt -c requirements/run.txt -o requirements/$$name.txt || exit 1; done
+	$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
+		requirements/build.in -c requirements/run.txt -o requirements/build.txt
 	cd sdk/tiltyard/convert/requirements && for name in tables tensorflow pytorch; do \
 		$(CURDIR)/$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 		--no-emit-index-url --no-emit-find-links $$name.in -o $$name.txt || exit 1; done

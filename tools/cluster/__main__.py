@@ -2,17 +2,22 @@
 
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from cluster.binaries import Binaries, MissingError, provide
-from cluster.plane import NotReadyError
+from cluster.binaries import MODULES, WITH_NODE, Binaries, MissingError, Module, find, provide
+from cluster.node import images
+from cluster.node.commands import CommandError
+from cluster.node.node import running_node
+from cluster.node.place import obstacle
+from cluster.plane import NotReadyError, running
 from cluster.shared import keep
+from images.build import BuildError
 
 
-def programs() -> Binaries:
+def programs(modules: Sequence[Module] = MODULES) -> Binaries:
     """Build what is missing and say what there is."""
-    binaries = provide(lambda line: print(line, flush=True))
+    binaries = provide(lambda line: print(line, flush=True), modules)
     print(f"Kubernetes {binaries.version}: {binaries.origin}", flush=True)
     return binaries
 
@@ -25,9 +30,23 @@ def by_hand(work: Callable[[], int]) -> int:
         return work()
     except KeyboardInterrupt:
         return 0
-    except (MissingError, NotReadyError) as error:
+    except (MissingError, NotReadyError, BuildError, CommandError) as error:
         print(f"cluster: {error}", file=sys.stderr)
         return 1
+
+
+def prepare_node() -> None:
+    """Build all that a node runs.
+
+    Raises:
+        MissingError: it cannot run here.
+
+    """
+    why = obstacle()
+    if why:
+        raise MissingError(why)
+    programs(WITH_NODE)
+    images.prepare()
 
 
 def main() -> int:
@@ -36,9 +55,13 @@ def main() -> int:
         case ["programs"]:
             programs()
         case ["keep", directory]:
-            keep(Path(directory))
+            keep(Path(directory), find(), running)
+        case ["node-programs"]:
+            prepare_node()
+        case ["keep-node", directory]:
+            keep(Path(directory), find(WITH_NODE), running_node)
         case _:
-            print("usage: python -m cluster programs", file=sys.stderr)
+            print("usage: python -m cluster programs|node-programs", file=sys.stderr)
             return 2
     return 0
 

@@ -9,7 +9,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -45,10 +45,18 @@ class Module:
     stamped: bool = False
     """Whether the programs know their version only when the linker is told."""
 
+    folder: str = ""
+    """Where its go.mod is, if not in the folder of its name."""
+
     @property
     def version(self) -> str:
         """Version that go.mod pins."""
-        return _pinned(HERE / self.name / "go.mod", self.source)
+        return _pinned(self.home / "go.mod", self.source)
+
+    @property
+    def home(self) -> Path:
+        """Folder of its go.mod."""
+        return HERE / (self.folder or self.name)
 
     @property
     def cached(self) -> Path:
@@ -68,7 +76,16 @@ KUBERNETES = Module(
 )
 HELM = Module("helm", "helm.sh/helm/v4", {"helm": "helm.sh/helm/v4/cmd/helm"})
 KSTATUS = Module("kstatus", "sigs.k8s.io/cli-utils", {"kstatus": "."})
+NODE = Module(
+    "node",
+    "k8s.io/kubernetes",
+    {name: f"k8s.io/kubernetes/cmd/{name}" for name in ("kubelet", "kube-proxy")},
+    stamped=True,
+    folder="kubernetes",
+)
 MODULES = (ETCD, KUBERNETES, HELM, KSTATUS)
+WITH_NODE = (*MODULES, NODE)
+"""What only Linux and root can use is built where it is wanted."""
 
 
 @dataclass(frozen=True)
@@ -95,25 +112,25 @@ def _pinned(go_mod: Path, module: str) -> str:
     return found[1]
 
 
-def find() -> Binaries:
+def find(modules: Sequence[Module] = MODULES) -> Binaries:
     """Give the programs that are there, without building any."""
     given = os.environ.get(DIRECTORY)
     if given:
-        return _given(Path(given).resolve())
-    missing = [module for module in MODULES if not module.cached.is_dir()]
+        return _given(Path(given).resolve(), modules)
+    missing = [module for module in modules if not module.cached.is_dir()]
     if missing:
         names = ", ".join(program for module in missing for program in module.programs)
         raise MissingError(
             f"{names} are not built yet: run `make cluster-programs`, which takes a quarter of an "
             f"hour once, or name a directory that has them in {DIRECTORY}"
         )
-    paths = {name: module.cached / name for module in MODULES for name in module.programs}
-    seconds = sum(float((module.cached / _BUILT_IN).read_text()) for module in MODULES)
+    paths = {name: module.cached / name for module in modules for name in module.programs}
+    seconds = sum(float((module.cached / _BUILT_IN).read_text()) for module in modules)
     return Binaries(paths, KUBERNETES.version, f"built in {seconds:.0f} s, kept in {CACHE}")
 
 
-def _given(directory: Path) -> Binaries:
-    paths = {name: directory / name for module in MODULES for name in module.programs}
+def _given(directory: Path, modules: Sequence[Module]) -> Binaries:
+    paths = {name: directory / name for module in modules for name in module.programs}
     missing = [name for name, path in paths.items() if not os.access(path, os.X_OK)]
     if missing:
         raise MissingError(f"{directory} (from {DIRECTORY}) lacks {', '.join(missing)}")
@@ -123,14 +140,14 @@ def _given(directory: Path) -> Binaries:
     return Binaries(paths, said.stdout.split()[-1], f"from {directory}")
 
 
-def provide(tell: Callable[[str], None]) -> Binaries:
+def provide(tell: Callable[[str], None], modules: Sequence[Module] = MODULES) -> Binaries:
     """Give the programs, and build those that are missing."""
     if not os.environ.get(DIRECTORY):
-        for module in MODULES:
+        for module in modules:
             with _alone(module):
                 if not module.cached.is_dir():
                     _build(module, tell)
-    return find()
+    return find(modules)
 
 
 @contextmanager
@@ -154,7 +171,7 @@ def _build(module: Module, tell: Callable[[str], None]) -> None:
         command = [go, "build", "-trimpath", "-ldflags", _linker_flags(module)]
         done = subprocess.run(  # noqa: S603 - Go, with arguments of ours
             [*command, "-o", unfinished / program, package],
-            cwd=HERE / module.name,
+            cwd=module.home,
             env=os.environ | {"CGO_ENABLED": "0"},
             check=False,
         )

@@ -16,6 +16,7 @@ import yaml
 
 from cluster.api import Api, ApiError
 from cluster.binaries import Binaries
+from cluster.node.place import NAME, SERVICES
 from cluster.processes import Child
 
 _LOOPBACK = "127.0.0.1"
@@ -28,6 +29,8 @@ _USERS = {
     "admin": ("admin", "system:masters"),
     "kube-controller-manager": ("system:kube-controller-manager", ""),
     "kube-scheduler": ("system:kube-scheduler", ""),
+    "kubelet": (f"system:node:{NAME}", "system:nodes"),
+    "kube-proxy": ("system:kube-proxy", ""),
 }
 """User and group by the name of its kubeconfig file."""
 
@@ -41,6 +44,13 @@ _AUDIT = {
     ],
 }
 """Every write and nothing else, so that tests can count who wrote what."""
+
+_ALONE = ["--endpoint-reconciler-type=none"]  # loopback is no address for an Endpoints object
+_WITH_NODE = [
+    "--kubelet-client-certificate=pki/towards-kubelet.crt",
+    "--kubelet-client-key=pki/towards-kubelet.key",
+    "--kubelet-preferred-address-types=InternalIP",
+]
 
 
 class NotReadyError(Exception):
@@ -99,9 +109,16 @@ class ControlPlane:
 
 
 class Running:
-    """The processes of a control plane; parts of it can be stopped and started again."""
+    """The processes of a control plane; parts of it can be stopped and started again.
 
-    def __init__(self, directory: Path, binaries: Binaries) -> None:
+    Args:
+        directory: for its state.
+        binaries: its programs.
+        address: where the API server listens: on loopback, or where a node reaches it.
+
+    """
+
+    def __init__(self, directory: Path, binaries: Binaries, address: str = _LOOPBACK) -> None:
         self.directory = directory
         self._binaries = binaries
         self._children: dict[str, Child] = {}
@@ -109,16 +126,19 @@ class Running:
         tokens = {name: secrets.token_urlsafe(24) for name in _USERS}
         self.plane = ControlPlane(
             directory,
-            f"https://{_LOOPBACK}:{secure}",
+            f"https://{address}:{secure}",
             binaries.version,
             tokens["admin"],
             binaries["kubectl"],
             seconds=0.0,
         )
-        _write_secrets(directory, tokens)
+        _write_secrets(directory, tokens, address)
         for name, token in tokens.items():
             self.plane.write_kubeconfig(directory / f"{name}.kubeconfig", token)
-        self._commands = _commands(directory, secure, client, peer)
+        self._commands = _commands(directory, client, peer)
+        reached = _ALONE if address == _LOOPBACK else _WITH_NODE
+        where = [f"--bind-address={address}", f"--secure-port={secure}"]
+        self._commands["kube-apiserver"] += where + reached
 
     def start(self) -> ControlPlane:
         """Start everything and wait until it can be used."""
@@ -141,6 +161,11 @@ class Running:
     def stop_part(self, name: str) -> None:
         """Stop one program."""
         self._children.pop(name).stop()
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """Process of each program."""
+        return {name: child.process.pid for name, child in self._children.items()}
 
     def stop(self) -> None:
         """Stop everything, in the reverse order."""
@@ -180,9 +205,9 @@ class Running:
 
 
 @contextmanager
-def running(directory: Path, binaries: Binaries) -> Iterator[Running]:
+def running(directory: Path, binaries: Binaries, address: str = _LOOPBACK) -> Iterator[Running]:
     """Run a control plane with its state in a directory until the block ends."""
-    plane = Running(directory, binaries)
+    plane = Running(directory, binaries, address)
     try:
         plane.start()
         yield plane
@@ -202,15 +227,21 @@ def _free_ports(count: int) -> list[int]:
     return found
 
 
-def _write_secrets(directory: Path, tokens: dict[str, str]) -> None:
+def _write_secrets(directory: Path, tokens: dict[str, str], address: str) -> None:
     """Write what servers and users prove themselves by."""
     pki = directory / "pki"
     pki.mkdir(parents=True, mode=0o700)
     authority = trustme.CA()
-    server = authority.issue_cert(_LOOPBACK, "localhost", "kubernetes.default.svc")
+    within = str(SERVICES[1])  # where pods find it
+    server = authority.issue_cert(address, _LOOPBACK, "localhost", within, "kubernetes.default.svc")
     authority.cert_pem.write_to_path(pki / "ca.crt")
     server.cert_chain_pems[0].write_to_path(pki / "apiserver.crt")
     server.private_key_pem.write_to_path(pki / "apiserver.key")
+    towards = authority.issue_cert(
+        "kube-apiserver", common_name="kube-apiserver", organization_name="system:masters"
+    )
+    towards.cert_chain_pems[0].write_to_path(pki / "towards-kubelet.crt")
+    towards.private_key_pem.write_to_path(pki / "towards-kubelet.key")
     signing = authority.issue_cert("service-accounts")
     signing.private_key_pem.write_to_path(pki / "accounts.key")
     lines = [
@@ -221,7 +252,7 @@ def _write_secrets(directory: Path, tokens: dict[str, str]) -> None:
     (directory / "audit-policy.yaml").write_text(json.dumps(_AUDIT))
 
 
-def _commands(directory: Path, secure: int, client: int, peer: int) -> dict[str, list[str]]:
+def _commands(directory: Path, client: int, peer: int) -> dict[str, list[str]]:
     """Arguments of each program, in the order in which they start."""
     etcd, peers = f"http://{_LOOPBACK}:{client}", f"http://{_LOOPBACK}:{peer}"
     return {
@@ -236,16 +267,13 @@ def _commands(directory: Path, secure: int, client: int, peer: int) -> dict[str,
         ],
         "kube-apiserver": [
             f"--etcd-servers={etcd}",
-            f"--bind-address={_LOOPBACK}",
-            f"--secure-port={secure}",
-            "--endpoint-reconciler-type=none",  # loopback is no address for an Endpoints object
             "--tls-cert-file=pki/apiserver.crt",
             "--tls-private-key-file=pki/apiserver.key",
             "--token-auth-file=pki/tokens.csv",
             "--service-account-key-file=pki/accounts.key",
             "--service-account-signing-key-file=pki/accounts.key",
             f"--service-account-issuer={_ISSUER}",
-            "--service-cluster-ip-range=10.96.0.0/16",
+            f"--service-cluster-ip-range={SERVICES}",
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction,PodNodeSelector",
             "--audit-policy-file=audit-policy.yaml",

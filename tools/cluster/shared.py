@@ -11,26 +11,37 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
-from cluster.binaries import find
+from cluster.binaries import Binaries
 from cluster.crds import install_crds
-from cluster.plane import ControlPlane, NotReadyError, running
+from cluster.plane import ControlPlane, NotReadyError, Running
 
 SUMMARY = "summary.txt"
 """File of the directory that says for people what ran."""
 
 _LOOK_SECONDS = 0.2
-_START_SECONDS = 100.0
+_START_SECONDS = {"keep": 100.0, "keep-node": 900.0}
+"""A node's images may have to be built first, on a busy machine."""
+
 _TOOLS = Path(__file__).resolve().parents[1]
+
+Start = Callable[[Path, Binaries], AbstractContextManager[Running]]
+"""Runs a control plane with its state in a directory."""
 
 
 @contextmanager
-def shared(directory: Path) -> Iterator[ControlPlane]:
-    """Use the control plane of a directory until the block ends."""
+def shared(directory: Path, keeper: str = "keep") -> Iterator[ControlPlane]:
+    """Use the control plane of a directory until the block ends.
+
+    Args:
+        directory: for its state, and for what its users know of each other.
+        keeper: command that runs it: `keep`, or `keep-node` for one that has a node.
+
+    """
     directory.mkdir(parents=True, exist_ok=True)
     facts = directory / "ready.json"
     with (directory / "users").open("a") as users:
@@ -38,18 +49,17 @@ def shared(directory: Path) -> Iterator[ControlPlane]:
             fcntl.flock(starting, fcntl.LOCK_EX)
             fcntl.flock(users, fcntl.LOCK_SH)
             if not facts.exists():
-                _start_keeper(directory, facts)
+                _start_keeper(keeper, directory, facts)
         yield _read(facts)
 
 
-def keep(directory: Path) -> None:
+def keep(directory: Path, binaries: Binaries, start: Start) -> None:
     """Run a control plane for those who hold the lock, until nobody does."""
     facts = directory / "ready.json"
     state = Path(tempfile.mkdtemp(prefix="plane-", dir=directory))
     with (directory / "users").open("a") as users:
         try:
-            binaries = find()
-            with running(state, binaries) as processes:
+            with start(state, binaries) as processes:
                 plane = processes.plane
                 install_crds(plane)
                 (directory / SUMMARY).write_text(
@@ -71,13 +81,13 @@ def _alone(users: TextIO) -> bool:
     return False
 
 
-def _start_keeper(directory: Path, facts: Path) -> None:
+def _start_keeper(keeper: str, directory: Path, facts: Path) -> None:
     """Start the keeper apart from this process, which may end before others that use it."""
     log = directory / "keeper.log"
     opened = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     pid = os.posix_spawn(
         sys.executable,
-        [sys.executable, "-m", "cluster", "keep", str(directory)],
+        [sys.executable, "-m", "cluster", keeper, str(directory)],
         os.environ | {"PYTHONPATH": str(_TOOLS)},
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -86,7 +96,7 @@ def _start_keeper(directory: Path, facts: Path) -> None:
         ],
         setsid=True,
     )
-    end = time.monotonic() + _START_SECONDS
+    end = time.monotonic() + _START_SECONDS[keeper]
     while not facts.exists():
         ended, _ = os.waitpid(pid, os.WNOHANG)
         if ended or time.monotonic() > end:
