@@ -37,7 +37,7 @@ PINNED = {
 def main(names: list[str]) -> None:
     """Make the named examples, all of them by default."""
     os.environ.update(PINNED)
-    known = json.loads(RECORD.read_text()) if RECORD.exists() else {"examples": {}}
+    known = json.loads(RECORD.read_text()) if RECORD.exists() else {"examples": {}, "packages": {}}
     made = known["examples"]
     for name in names or EXAMPLES:
         print(f"{name}:")

@@ -1,11 +1,13 @@
 """A Python model as the steps see it: sends each call to whichever worker is free.
 
-Every call makes a pair of connected sockets and puts one end, with the arrays, into a queue that
-all processes of the engine and all workers of the model share. The kernel hands it to one worker;
-what the worker answers, and that it died, comes back on the other end.
+Every call makes a pipe and puts its end for the answer, with the arrays, into a queue that all
+processes of the engine and all workers of the model share. The kernel hands it to one worker; what
+the worker answers, and that it died, comes back on the other end. Where arrays are too long for the
+queue, a pair of sockets stands in for the pipe: they follow on it.
 """
 
 import math
+import os
 import select
 import socket
 import struct
@@ -28,7 +30,6 @@ from tiltyard_engine.python.worker.frames import (
     Piece,
     packed,
     read_lengths,
-    total_bytes,
     unpacked,
 )
 from tiltyard_engine.python.worker.serve import (
@@ -42,7 +43,10 @@ from tiltyard_engine.python.worker.serve import (
 )
 
 INLINE_BYTES = 32 << 10
-"""Arrays up to this size travel with the call itself; larger ones follow on its socket."""
+"""Arrays up to this size travel with the call itself; larger ones follow on a socket."""
+
+RIGHTS = struct.Struct("i")
+"""A descriptor that is handed over."""
 
 OUTPUT_BYTES = 64 << 20
 """Most bytes of one answer: a worker must not fill the engine's memory."""
@@ -76,10 +80,35 @@ class Artifact:
 class _Asked:
     """A call on its way."""
 
-    answer: socket.socket
+    answer: int
+    """Descriptor on which the answer comes."""
+
     rows: int
     deaths: int
     """How many workers had ended before."""
+
+    def read(self, size: int, seconds: float) -> bytes | None:
+        """Read what has come; None: nothing came in time. Empty: its worker is gone."""
+        try:
+            return os.read(self.answer, size) if self._ready(seconds) else None
+        except ConnectionError:
+            return b""
+
+    def read_into(self, view: memoryview, seconds: float) -> int | None:
+        """Read like `read`, in place."""
+        try:
+            return os.readv(self.answer, [view]) if self._ready(seconds) else None
+        except ConnectionError:
+            return 0
+
+    def _ready(self, seconds: float) -> bool:
+        poll = select.poll()
+        poll.register(self.answer, select.POLLIN)
+        return bool(poll.poll(math.ceil(seconds * 1000)))
+
+    def close(self) -> None:
+        """Leave; what is still answered reaches nobody."""
+        os.close(self.answer)
 
 
 class PythonModel:
@@ -118,8 +147,10 @@ class PythonModel:
         """
         deadline = time.monotonic() + (timeout or self.model.timeout)
         asked = self._ask(inputs, deadline)
-        with asked.answer:
+        try:
             return self._answer(asked, deadline)
+        finally:
+            asked.close()
 
     def run_each(
         self, calls: Iterable[Sequence[Array]], *, timeout: float | None = None
@@ -136,13 +167,15 @@ class PythonModel:
                 results.append(self._next(waiting, deadline))
         finally:
             for asked in waiting:
-                asked.answer.close()
+                asked.close()
         return results
 
     def _next(self, waiting: deque[_Asked], deadline: float) -> list[Array]:
         asked = waiting.popleft()
-        with asked.answer:
+        try:
             return self._answer(asked, deadline)
+        finally:
+            asked.close()
 
     def wait_loaded(self, patience: float) -> str | None:
         """Wait until a worker can answer; returns why the first one ended where it did so."""
@@ -158,10 +191,9 @@ class PythonModel:
 
     def why_down(self) -> str | None:
         """Why its workers keep dying; None while they do not."""
-        state = self.state
-        if state.health is not Health.DOWN:
+        if not self.state.down:
             return None
-        return f"keeps failing and is tried again in a while; its last worker {state.words}"
+        return f"keeps failing and is tried again in a while; its last worker {self.state.words}"
 
     def after_fork(self) -> None:
         """Leave the queue's other end to those who read it."""
@@ -180,25 +212,23 @@ class PythonModel:
         lengths, pieces, size = packed(inputs, self._types)
         inline = size <= INLINE_BYTES
         rows = inputs[0].shape[0] if inputs[0].shape else 1
-        mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        mine, theirs = os.pipe() if inline else _socket_pair()
         asked = _Asked(mine, rows, self.state.deaths)
         try:
-            with theirs:
-                message = [
-                    COUNT.pack(len(lengths)),
-                    lengths,
-                    *(pieces if inline else ()),
-                ]
+            try:
+                message = [COUNT.pack(len(lengths)), lengths, *(pieces if inline else ())]
                 self._enqueue(message, theirs, deadline)
+            finally:
+                os.close(theirs)
             if not inline:
                 self._send(asked, pieces, deadline)
         except BaseException:
-            mine.close()
+            asked.close()
             raise
         return asked
 
-    def _enqueue(self, message: Sequence[Piece], caller: socket.socket, deadline: float) -> None:
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("i", caller.fileno()))]
+    def _enqueue(self, message: Sequence[Piece], caller: int, deadline: float) -> None:
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, RIGHTS.pack(caller))]
         while True:
             try:
                 self.queue.sendmsg(message, rights, socket.MSG_DONTWAIT)
@@ -211,15 +241,16 @@ class PythonModel:
 
     def _send(self, asked: _Asked, pieces: Iterable[Piece], deadline: float) -> None:
         """Send what was too long for the queue, once a worker reads it."""
-        asked.answer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ROOM)
-        for piece in pieces:
-            asked.answer.settimeout(self._left(deadline))
-            try:
-                asked.answer.sendall(piece)
-            except TimeoutError:
-                self._left(deadline)
-            except OSError:
-                raise ModelError(self._how_it_ended(asked)) from None
+        with socket.socket(fileno=os.dup(asked.answer)) as stream:
+            for piece in pieces:
+                stream.settimeout(self._left(deadline))
+                try:
+                    stream.sendall(piece)
+                except TimeoutError:
+                    self._left(deadline)
+                except OSError:
+                    raise ModelError(self._how_it_ended(asked)) from None
+            stream.settimeout(None)
 
     def _answer(self, asked: _Asked, deadline: float) -> list[Array]:
         data = bytearray()
@@ -234,8 +265,7 @@ class PythonModel:
             words = header.decode(errors="replace")
             raise MisfitError(words) if how == MISFIT else RaisedError(words)
         try:
-            arrays = read_lengths(header, len(self.model.outputs))
-            size = total_bytes(arrays)
+            arrays, size = read_lengths(header, len(self.model.outputs))
             if size > OUTPUT_BYTES:
                 most = f"{OUTPUT_BYTES >> 20} MiB"
                 raise MisfitError(f"gave {size} bytes of outputs, more than {most}: return less")
@@ -253,13 +283,9 @@ class PythonModel:
     def _receive(self, asked: _Asked, data: bytearray, size: int, deadline: float) -> None:
         """Receive until there are so many bytes; whatever else has come is taken with them."""
         while len(data) < size:
-            asked.answer.settimeout(self._left(deadline))
-            try:
-                more = asked.answer.recv(MESSAGE)
-            except TimeoutError:
+            more = asked.read(MESSAGE, self._left(deadline))
+            if more is None:
                 continue
-            except ConnectionError:
-                more = b""
             if not more:
                 raise ModelError(self._how_it_ended(asked))
             data += more
@@ -271,13 +297,9 @@ class PythonModel:
         view, got = np.empty(size, np.uint8).data, len(begun)
         view[:got] = begun
         while got < size:
-            asked.answer.settimeout(self._left(deadline))
-            try:
-                more = asked.answer.recv_into(view[got:])
-            except TimeoutError:
+            more = asked.read_into(view[got:], self._left(deadline))
+            if more is None:
                 continue
-            except ConnectionError:
-                more = 0
             if not more:
                 raise ModelError(self._how_it_ended(asked))
             got += more
@@ -308,3 +330,11 @@ class PythonModel:
                 f"gave {tensor.graph_name!r} of shape {list(output.shape)}, outputs says"
                 f" [{', '.join(lengths)}]{of}"
             )
+
+
+def _socket_pair() -> tuple[int, int]:
+    """Two ends on which much can be sent either way."""
+    pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    for end in pair:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ROOM)
+    return pair[0].detach(), pair[1].detach()

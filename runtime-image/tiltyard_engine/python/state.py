@@ -40,6 +40,11 @@ class State:
         return Health(_HEAD.unpack_from(self._memory)[0])
 
     @property
+    def down(self) -> bool:
+        """Whether calls are refused."""
+        return bool(_HEAD.unpack_from(self._memory)[0] == Health.DOWN)
+
+    @property
     def deaths(self) -> int:
         """How many have ended."""
         return int(_HEAD.unpack_from(self._memory)[1])

@@ -36,19 +36,25 @@ class FrameError(Exception):
 
 def packed(arrays: Sequence[Array], types: Sequence[str]) -> tuple[bytes, list[Piece], int]:
     """Lengths of arrays, their bytes in pieces, and how many bytes those are."""
-    lengths: list[int] = []
+    lengths: list[tuple[tuple[int, ...], int]] = []
     pieces: list[Piece] = []
     total = 0
     for array, kind in zip(arrays, types, strict=True):
         data = _bytes_of(array, kind)
         size = len(data)
-        lengths += (array.ndim, *array.shape, size)
+        lengths.append((array.shape, size))
         pieces.append(data)
         total += size
         if padding := -size % ALIGNED:
             pieces.append(bytes(padding))
             total += padding
-    return struct.pack(f"<{len(lengths)}q", *lengths), pieces, total
+    return _written(tuple(lengths)), pieces, total
+
+
+@functools.lru_cache(maxsize=64)  # calls mostly look like the one before
+def _written(arrays: Lengths) -> bytes:
+    numbers = [n for shape, size in arrays for n in (len(shape), *shape, size)]
+    return struct.pack(f"<{len(numbers)}q", *numbers)
 
 
 def _bytes_of(array: Array, kind: str) -> Piece:
@@ -59,9 +65,9 @@ def _bytes_of(array: Array, kind: str) -> Piece:
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
-@functools.lru_cache(maxsize=64)  # calls mostly look like the one before
-def read_lengths(header: bytes, count: int) -> Lengths:
-    """Shape and bytes of each array.
+@functools.lru_cache(maxsize=64)
+def read_lengths(header: bytes, count: int) -> tuple[Lengths, int]:
+    """Shape and bytes of each array, and how many bytes follow.
 
     Raises:
         FrameError: these are no lengths of so many arrays.
@@ -86,12 +92,7 @@ def read_lengths(header: bytes, count: int) -> Lengths:
         raise FrameError("lengths are missing") from None
     if place != len(numbers):
         raise FrameError("more lengths than arrays")
-    return tuple(arrays)
-
-
-def total_bytes(arrays: Lengths) -> int:
-    """How many bytes follow."""
-    return sum(size + -size % ALIGNED for _, size in arrays)
+    return tuple(arrays), sum(size + -size % ALIGNED for _, size in arrays)
 
 
 def unpacked(

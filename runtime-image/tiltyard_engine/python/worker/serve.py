@@ -1,6 +1,9 @@
 """Loads a Python model and answers its calls, one at a time."""
 
+import contextlib
+import fcntl
 import functools
+import gc
 import io
 import json
 import mmap
@@ -19,14 +22,14 @@ from types import ModuleType
 import numpy as np
 
 from .confine import confine
-from .frames import Array, Piece, packed, read_lengths, total_bytes, unpacked
+from .frames import Array, Piece, packed, read_lengths, unpacked
 from .outputs import WrongOutputError, arrays_of
 
 MESSAGE = 1 << 16
 """Most bytes of one message of the queue."""
 
 ROOM = 1 << 20
-"""What a socket may hold of large arrays, if the system lets it: fewer turns for the same bytes."""
+"""What a socket or pipe may hold of large arrays, if the system lets it: fewer turns for them."""
 
 ONE_DESCRIPTOR = socket.CMSG_SPACE(struct.calcsize("i"))
 
@@ -88,6 +91,7 @@ def main(text: str) -> None:
         _report(task.report, {"fault": str(fault)})
         sys.exit(1)
     _report(task.report, {})
+    gc.freeze()  # what was loaded stays: looking through it again and again costs each call
     code = 1
     try:
         _serve_all(task, function)
@@ -108,9 +112,11 @@ def _serve_all(task: Task, function: Function) -> None:
         if not message:
             return
         cell[0] = time.monotonic_ns()
-        (descriptor,) = struct.unpack("i", ancillary[0][2])
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, descriptor) as caller:
+        (caller,) = struct.unpack("i", ancillary[0][2])
+        try:
             _serve(caller, message, task, function)
+        finally:
+            os.close(caller)
         cell[0] = 0
 
 
@@ -156,32 +162,39 @@ def _report(pipe: int, what: Mapping[str, str]) -> None:
     os.close(pipe)
 
 
-def _serve(caller: socket.socket, message: bytes, task: Task, function: Function) -> None:
+def _serve(caller: int, message: bytes, task: Task, function: Function) -> None:
     """Answer one call. A caller who left is no trouble."""
     try:
         inputs = _inputs(caller, message, task)
         pieces, size = _answer(inputs, task, function)
-        if size <= MESSAGE:
-            caller.sendall(b"".join(pieces))
-        else:
-            caller.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ROOM)
+        if size > MESSAGE:
+            with contextlib.suppress(OSError):  # a bound of the user's; or no pipe
+                fcntl.fcntl(caller, fcntl.F_SETPIPE_SZ, ROOM)
             for piece in pieces:
-                caller.sendall(piece)
+                _write(caller, piece)
+        else:
+            _write(caller, b"".join(pieces))
     except (BrokenPipeError, ConnectionError):
         pass
 
 
-def _inputs(caller: socket.socket, message: bytes, task: Task) -> dict[str, Array]:
+def _write(caller: int, piece: Piece) -> None:
+    """Write all of it; a signal may come between."""
+    written = os.write(caller, piece)
+    while written < len(piece):
+        written += os.write(caller, memoryview(piece)[written:])
+
+
+def _inputs(caller: int, message: bytes, task: Task) -> dict[str, Array]:
     """Arrays of a call: short ones came with the message, the others follow on the socket."""
     (length,) = COUNT.unpack_from(message)
     start = COUNT.size + length
-    lengths = read_lengths(message[COUNT.size : start], len(task.inputs))
-    size = total_bytes(lengths)
+    lengths, size = read_lengths(message[COUNT.size : start], len(task.inputs))
     view = memoryview(bytearray(message[start:]))
     if view.nbytes < size:
         view, got = np.empty(size, np.uint8).data, 0
         while got < size:
-            more = caller.recv_into(view[got:])
+            more = os.readv(caller, [view[got:]])
             if not more:
                 raise ConnectionResetError
             got += more
