@@ -31,7 +31,7 @@ class Served(msgspec.Struct):
     counted: bool = True
     """False keeps the call out of the statistics: pinned, or without its hash key."""
 
-    draws: list[int] = []
+    draws: Sequence[int] = ()
     """Draw of the call, or of each row: the name of a unit in statistics. None where pinned."""
 
     stage: str = ""

@@ -92,31 +92,34 @@ class Drawn:
             call.served[self.name] = Served([pin], counted=False)
             return
         draws, counted = self._draws.of(call, context)
-        chosen = [pick(shares.ends, draw) for draw in draws]
-        if len(chosen) == 1 or len(set(chosen)) == 1:
-            parts[chosen[0]].append(Part(call, None))
-            served = Served([self._variants[chosen[0]]], counted=counted)
-        else:
-            served = self._spread(call, chosen, parts, counted=counted)
-        served.draws, served.stage = draws, shares.stage
+        index = pick(shares.ends, draws[0])
+        if len(draws) > 1:
+            chosen = [pick(shares.ends, draw) for draw in draws]
+            if len(set(chosen)) > 1:
+                where = self._spread(call, chosen, parts)
+                call.served[self.name] = Served(*where, counted, draws, shares.stage)
+                return
+        parts[index].append(Part(call, None))
+        served = Served([self._variants[index]], None, [], counted, draws, shares.stage)
         call.served[self.name] = served
 
     def _spread(
-        self, call: Call, chosen: Sequence[int], parts: Sequence[list[Part]], *, counted: bool
-    ) -> Served:
-        """Give each row of a call to the variant chosen for it."""
+        self, call: Call, chosen: Sequence[int], parts: Sequence[list[Part]]
+    ) -> tuple[list[str], list[list[int]], list[int]]:
+        """Give each row of a call to the variant chosen for it.
+
+        Returns:
+            The variants, the rows of each, and the place of each row's variant among them.
+
+        """
         rows: dict[int, list[int]] = {}
         for row, index in enumerate(chosen):
             rows.setdefault(index, []).append(row)
         for index, mine in rows.items():
             parts[index].append(Part(call, mine))
         order = {index: part for part, index in enumerate(rows)}
-        return Served(
-            [self._variants[index] for index in rows],
-            list(rows.values()),
-            [order[index] for index in chosen],
-            counted,
-        )
+        variants = [self._variants[index] for index in rows]
+        return variants, list(rows.values()), [order[index] for index in chosen]
 
     def _run_variant(self, runner: ModelRunner, parts: Sequence[Part], context: Context) -> None:
         jobs = []
