@@ -5,7 +5,9 @@ the next reconcile can go on from: so it may die before and after any of them.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from tiltyard_api.names import HASH_CHARACTERS
@@ -21,7 +23,7 @@ from tiltyard_operator.desired.metadata import evidence_name, plan_name, sealed
 from tiltyard_operator.desired.pod import cpu_quantity, override_of
 from tiltyard_operator.desired.resolving import Place
 from tiltyard_operator.desired.workload import CAUSE, Cause, as_it_was
-from tiltyard_operator.errors import Refused
+from tiltyard_operator.errors import ClusterError, Conflict, Refused, Unavailable
 from tiltyard_operator.events import Event, events, newly_synced
 from tiltyard_operator.kinds import CONFIG_MAP, PIPELINE, POD_MONITOR, Object
 from tiltyard_operator.ledgers import Ledgers
@@ -33,7 +35,7 @@ from tiltyard_operator.reading import Reader
 from tiltyard_operator.resolving import start_trials
 from tiltyard_operator.settings import Settings
 from tiltyard_operator.slots import MOST, Slots
-from tiltyard_operator.status import Made, next_look, plain, refusal, report, worth_writing
+from tiltyard_operator.status import Made, next_look, plain, report, setback, worth_writing
 from tiltyard_operator.verdicts import Verdict
 from tiltyard_operator.versions import keep_version, prune_versions
 from tiltyard_operator.view import Memory, View
@@ -43,6 +45,10 @@ QUEUED = Verdict(
     ConditionReason.QUEUED,
     f"waits: {MOST} Pipelines replace their pods at once, as nobody changed their specs",
 )
+
+
+FAILURES = 4
+"""Reconciles that fail in a row, after which people are told why: it is no passing thing then."""
 
 
 class PipelineReconciler:
@@ -71,6 +77,7 @@ class PipelineReconciler:
         self._phases = Census(PIPELINES)
         self._fates = Census(CANARIES)
         self._ledgers = Ledgers()
+        self._failures: Counter[Key] = Counter()
         self._slots = Slots(cluster, settings.namespaces)
         self._settings = settings
         self._clock = clock
@@ -82,12 +89,22 @@ class PipelineReconciler:
             self._phases.note(key)
             self._fates.note(key)
             self._ledgers.forget(key)
+            self._failures.pop(key, None)
             return None  # Kubernetes deletes what it owned
         try:
-            return self._reconcile(key, pipeline)
+            again_in = self._reconcile(key, pipeline)
         except Refused as error:  # where the operator lacks a right, people must hear of it
-            self._confess(pipeline, error)
+            self._confess(pipeline, Verdict(ConditionReason.APPLY_REFUSED, error.message))
             raise
+        except (Conflict, Unavailable) as error:
+            self._failures[key] += 1
+            if self._failures[key] >= FAILURES:
+                with suppress(ClusterError):  # then this cannot be said either
+                    said = f"is tried again: {error}"
+                    self._confess(pipeline, Verdict(ConditionReason.RETRYING, said))
+            raise
+        self._failures.pop(key, None)
+        return again_in
 
     def _reconcile(self, key: Key, pipeline: Object) -> float | None:
         view = View(self._cluster, self._memory)
@@ -233,11 +250,11 @@ class PipelineReconciler:
         for event in events(seen.previous, status):
             self._cluster.event(seen.document, event.type, event.reason, event.message)
 
-    def _confess(self, pipeline: Object, error: Refused) -> None:
+    def _confess(self, pipeline: Object, why: Verdict) -> None:
         """Say that nothing can be said of a Pipeline, and why."""
         before = previous_status(pipeline)
         generation = pipeline["metadata"].get("generation", 0)
-        status = refusal(before, generation, error.message, self._clock())
+        status = setback(before, generation, why, self._clock())
         if worth_writing(before, status, self._clock()):
             self._cluster.write_status(PIPELINE, pipeline, plain(status))
 

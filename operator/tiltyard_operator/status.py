@@ -86,18 +86,19 @@ def report(seen: Observed, decision: Decision, made: Made, now: float) -> Pipeli
     )
 
 
-def refusal(before: PipelineStatus, generation: int, message: str, now: float) -> PipelineStatus:
-    """Say that the API server refuses what a reconcile cannot do without."""
-    why = Verdict(ConditionReason.APPLY_REFUSED, message)
+def setback(before: PipelineStatus, generation: int, why: Verdict, now: float) -> PipelineStatus:
+    """Say why a reconcile came to nothing: what it needs was refused, or fails again and again."""
+    stalled = why.reason is ConditionReason.APPLY_REFUSED
     judged = [
-        Judged(ConditionType.STALLED, "True", why),
+        Judged(ConditionType.STALLED if stalled else ConditionType.RECONCILING, "True", why),
         Judged(ConditionType.READY, "False", why),
     ]
     gone = (ConditionType.STALLED, ConditionType.RECONCILING, ConditionType.READY)
     kept = tuple(one for one in before.conditions or () if one.type not in gone)
     moment = datetime.fromtimestamp(int(now), UTC)
     conditions = kept + stamped(before.conditions, judged, generation, moment)
-    told = {"observed_generation": generation, "phase": "Stalled", "conditions": conditions}
+    phase = "Stalled" if stalled else before.phase or "Pending"
+    told = {"observed_generation": generation, "phase": phase, "conditions": conditions}
     return before.model_copy(update=told)
 
 

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+import aiohttp
 import kopf
 
-from tiltyard_operator.cluster import Credentials
+from tiltyard_operator.cluster import LONGEST_WAIT, Credentials
 from tiltyard_operator.handlers import Handler
 from tiltyard_operator.kinds import LEASE, MODEL, PIPELINE, Kind
 from tiltyard_operator.lease import NAME
@@ -73,6 +74,30 @@ def configure(settings: kopf.OperatorSettings, kinds: Mapping[Kind, Handler]) ->
             settings.watching.field_selectors[place] = f"metadata.name={NAME}"
         elif kind not in (PIPELINE, MODEL):
             settings.watching.label_selectors[place] = OURS
+
+
+def session(found: Credentials) -> kopf.AiohttpSession:
+    """Give what kopf asks with: as it would make it, but that it takes no absurd wish for one."""
+    info = connection(found)
+    made = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+        headers=info.as_http_headers(),
+        trust_env=info.trust_env,
+        middlewares=[within_reason],
+    )
+    return kopf.AiohttpSession(server=info.server, aiohttp_session=made)
+
+
+async def within_reason(
+    asked: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Let nobody send us away for years, which kopf would take literally: it pauses as it does."""
+    answer = await handler(asked)
+    wait = answer.headers.get("Retry-After", "0")
+    if answer.status == 429 and not (wait.isdecimal() and int(wait) <= LONGEST_WAIT):
+        answer.close()
+        raise aiohttp.ClientConnectionError(f"the server asks us to stay away for {wait} seconds")
+    return answer
 
 
 def connection(found: Credentials) -> kopf.ConnectionInfo:
@@ -160,8 +185,8 @@ class Watches(threading.Thread):
         registry = kopf.OperatorRegistry()
 
         @kopf.on.login(registry=registry)
-        async def login(**_: object) -> kopf.ConnectionInfo:
-            return connection(self._login())
+        async def login(**_: object) -> kopf.AiohttpSession:
+            return session(self._login())
 
         for kind, handler in self._kinds.items():
             _subscribe(registry, kind, handler)

@@ -4,27 +4,31 @@ The oracle is a run without a fault: the same objects with the same content, the
 object twice, nothing of others written, and quiet at the end.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from bikes import NAME
 from cluster.plane import ControlPlane
 from experiments import (
     FIRST,
-    NAME,
     SECOND,
     Run,
     assert_nothing_of_others_was_written,
     assert_same,
     open_lanes,
     reach,
+    simple,
 )
 from faultproxy import faults
 from faultproxy.faults import Fault
-from ground import Ground
+from ground import QUIET_SECONDS, Ground
 from lanes import run_cases
+from snapshots import owned
+from waiting import await_that
 
 Object = dict[str, Any]
 
@@ -109,7 +113,7 @@ def make_with(lanes: list[Ground], choose: Choose) -> None:
         assert_nothing_of_others_was_written(lane)
 
 
-def change_with(lanes: list[Ground], choose: Choose) -> None:
+def change_with(lanes: list[Ground], choose: Choose, other: Object = SECOND) -> None:
     """Change a Pipeline back and forth, once without and then with each fault."""
     for lane in lanes:
         lane.forget(NAME)
@@ -117,7 +121,7 @@ def change_with(lanes: list[Ground], choose: Choose) -> None:
     for lane in lanes:
         lane.settle(NAME)
     results: list[Run] = []
-    for state in (SECOND, FIRST):
+    for state in (other, FIRST):
         lanes[0].proxy.forget()
         results.append(reach(lanes[0], state))
     in_second = {id(lane): False for lane in lanes}
@@ -125,7 +129,7 @@ def change_with(lanes: list[Ground], choose: Choose) -> None:
     def one(lane: Ground, case: Case) -> None:
         back = in_second[id(lane)]
         in_second[id(lane)] = not back
-        assert_reached(lane, case, FIRST if back else SECOND, results[back])
+        assert_reached(lane, case, FIRST if back else other, results[back])
 
     assert run_cases(lanes, choose(results[0]), one) == {}, "\n".join(results[0].writes)
 
@@ -155,3 +159,39 @@ def test_a_pipeline_is_made_whatever_any_write_meets(lanes: list[Ground]) -> Non
 @pytest.mark.timeout(7200)
 def test_a_pipeline_is_changed_whatever_any_write_meets(lanes: list[Ground]) -> None:
     change_with(lanes, lambda run: everywhere(list(REFUSALS), run))
+
+
+WORKLOADS: dict[str, Object] = {
+    "weights": simple(weights=(1, 3)),
+    "scale": simple(replicas=2),
+}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("workload", WORKLOADS)
+@pytest.mark.timeout(3600)
+def test_weights_and_numbers_of_pods_change_whenever_the_operator_dies(
+    lanes: list[Ground], workload: str
+) -> None:
+    change_with(lanes, lambda run: everywhere(list(DEATHS), run), WORKLOADS[workload])
+
+
+@pytest.mark.full
+@pytest.mark.timeout(600)
+def test_a_pipeline_goes_whole_whenever_the_operator_dies(lanes: list[Ground]) -> None:
+    for lane in lanes:
+        lane.forget(NAME)
+
+    def one(lane: Ground, pause: float) -> None:
+        reach(lane, FIRST)
+        lane.kubectl("delete", "pipeline", NAME, "--wait=false")
+        time.sleep(pause)
+        lane.kill()
+        await_that(lambda: not owned(lane.kubectl, NAME), 60)
+        lane.operator.await_work()
+        before = len(lane.proxy.writes)
+        time.sleep(QUIET_SECONDS)
+        assert [str(write) for write in lane.proxy.writes[before:]] == []
+        assert owned(lane.kubectl, NAME) == []
+
+    assert run_cases(lanes, (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6), one) == {}

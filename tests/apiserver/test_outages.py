@@ -151,6 +151,38 @@ def test_events_that_never_come_are_made_up_for(
         assert run_cases(lanes, (*WATCHED, "every third"), run) == {}
 
 
+@pytest.mark.full
+@pytest.mark.timeout(7200)
+def test_each_single_event_may_get_lost(
+    control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    settings = {"TILTYARD_RESYNC_SECONDS": "5"}
+    with open_lanes(control_plane, tmp_path_factory.mktemp, **settings) as lanes:
+        events: list[str] = []
+        lanes[0].proxy.spoiler = watches.dropping(only(-1, events))
+        expected = reach(lanes[0], FIRST).result
+        lanes[0].forget(NAME)
+
+        def run(lane: Ground, number: int) -> None:
+            lane.proxy.spoiler = watches.dropping(only(number, []))
+            assert_same(expected, reach(lane, FIRST).result)
+            lane.forget(NAME)
+
+        assert run_cases(lanes, range(len(events)), run) == {}, "\n".join(events)
+
+
+def only(number: int, seen: list[str]) -> Callable[[Asked, Object], bool]:
+    """Choose one event, counted from 0 over all kinds; notes which there were."""
+
+    def which(asked: Asked, event: Object) -> bool:
+        if asked.plural == "leases" or event["type"] == "BOOKMARK":
+            return False
+        seen.append(f"{event['type']} {asked.plural}/{event['object']['metadata']['name']}")
+        return len(seen) - 1 == number
+
+    return which
+
+
 def test_what_happened_in_a_gap_of_the_watches_is_found(operated: Ground) -> None:
     other = FIRST | {"metadata": {"name": "other"}}
     operated.kubectl.apply(other)

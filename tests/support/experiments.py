@@ -19,9 +19,9 @@ Snapshot = dict[str, str]
 LANES = 4
 
 
-def simple(weights: tuple[float, float] = (2, 1), cpus: float = 0.5) -> Object:
-    """Give a Pipeline of one pod; both of its models are the same file, so that one trial does."""
-    document = bikes(weights, cpus=cpus, replicas=1)
+def simple(weights: tuple[float, float] = (2, 1), cpus: float = 0.5, replicas: int = 1) -> Object:
+    """Give a Pipeline; both of its models are the same file, so that one trial does."""
+    document = bikes(weights, cpus=cpus, replicas=replicas)
     for model in document["spec"]["models"]:
         model["source"]["uri"] = file_of("gb")
     return document

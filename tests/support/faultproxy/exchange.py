@@ -29,6 +29,8 @@ class Asked:
     path: str
     query: Mapping[str, str]
     body: bytes
+    token: str = ""
+    """By which the operator says who it is."""
 
     @property
     def writes(self) -> bool:
@@ -82,7 +84,8 @@ class Exchange:
     def __init__(
         self, request: web.Request, body: bytes, session: aiohttp.ClientSession, url: str
     ) -> None:
-        self.asked = Asked(request.method, request.path, dict(request.query), body)
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        self.asked = Asked(request.method, request.path, dict(request.query), body, token)
         self.request = request
         self._session = session
         self._url = url

@@ -12,6 +12,7 @@ from faultproxy.exchange import Exchange, Reset
 Fault = Callable[[Exchange], Awaitable[web.StreamResponse]]
 
 _REASONS = {
+    401: "Unauthorized",
     403: "Forbidden",
     409: "Conflict",
     410: "Expired",

@@ -7,9 +7,10 @@ is passed on, so that its rights are its own.
 import asyncio
 import ssl
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -34,6 +35,9 @@ class Write:
     asked: Asked
     status: int | None = None
     """What the operator was told; None: nothing."""
+
+    at: float = field(default_factory=time.monotonic)
+    """When it came."""
 
     def __str__(self) -> str:
         return f"{self.number}: {self.asked} -> {self.status}"
