@@ -43,6 +43,10 @@ class LocalNode:
         self.refused_images: set[str] = set()
         """Images that cannot be pulled."""
 
+        self.detours: list[int] = []
+        """Ports of this machine by which the next pods that go on for ever reach the API server,
+        one each."""
+
         self._api = plane.api()
         self._path = f"/api/v1/nodes/{name}"
         self._home = home
@@ -155,6 +159,8 @@ class LocalNode:
             self._pods[uid].see(pod)
             return
         base = self._base | {"HOSTNAME": pod["metadata"]["name"]}
+        if self.detours and pod["spec"]["restartPolicy"] == "Always":
+            base["KUBERNETES_SERVICE_PORT"] = str(self.detours.pop(0))
         place = Place(next(self._addresses), base, mounts={}, sources={})
         home = self._home / f"{pod['metadata']['name']}-{uid[:8]}"
         self._pods[uid] = Pod(self._api, pod, place, home, self.refused_images)
