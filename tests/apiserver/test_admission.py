@@ -29,7 +29,7 @@ Row = dict[str, Any]
 Verdict = dict[str, list[str]]
 
 TABLES = Path(__file__).parents[1] / "unit" / "api"
-EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*/pipeline.yaml"))
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*/*.yaml"))
 
 _INVALID = re.compile(r'The (?:Pipeline|Model) "[^"]*" is invalid: ?')
 _LINE = re.compile(r"(?P<field>[^<]\S*): (?P<fault>[A-Z][a-z]+ (?:value|many))")
@@ -125,6 +125,6 @@ def test_the_tables_are_long_enough_and_most_is_refused_before_the_operator() ->
     assert places["operator"] <= 5
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_every_example_is_admitted(kubectl: Kubectl, example: Path) -> None:
     kubectl("apply", "--validate=strict", "-f", str(example))

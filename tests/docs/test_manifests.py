@@ -45,7 +45,7 @@ def mentioned(part: Any) -> list[str]:  # noqa: ANN401 - any part of a manifest
         return [name for one in part for name in mentioned(one)]
     if not isinstance(part, dict):
         return []
-    mine = [part[key] for key in ("model", "champion") if key in part]
+    mine = [part[key] for key in ("model", "champion", "stable", "candidate") if key in part]
     mine += part.get("rankers", [])
     return mine + [name for one in part.values() for name in mentioned(one)]
 
