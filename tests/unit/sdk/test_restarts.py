@@ -1,0 +1,269 @@
+"""What a change of each field costs: a new routing table, another engine, or nothing at all."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from makers import make_document, make_resolved
+from tiltyard.local.compiled import Compiled, compile_weights
+from tiltyard.manifests import Manifest
+from tiltyard_api.manifest import read_pipeline
+from tiltyard_api.resolved import GraphTensor, ResolvedModel
+from tiltyard_api.v1alpha1.models import ListedModel
+from tiltyard_api.v1alpha1.pipeline import Pipeline
+from tiltyard_core.compile import compile_plan
+
+EVERYTHING = """
+apiVersion: tiltyard.dev/v1alpha1
+kind: Pipeline
+metadata: {name: everything, namespace: here, uid: u-1}
+spec:
+  models:
+    - name: python
+      framework: python
+      source: {uri: file:python.zip}
+      inputs: [{name: x, type: float32, shape: [4], columns: [p, q, r, s]}]
+      outputs: [{name: y, type: float32, shape: [1]}]
+    - {name: a, framework: onnx, source: {uri: file:a.onnx}}
+    - {name: b, framework: onnx, source: {uri: file:b.onnx}}
+    - {name: i, framework: onnx, source: {uri: file:i.onnx}}
+    - {name: j, framework: onnx, source: {uri: file:j.onnx}}
+    - {name: c, framework: onnx, source: {uri: file:c.onnx}}
+  steps:
+    - {name: alone, model: python}
+    - {name: named, model: c, inputs: {x: request.z}}
+    - name: split
+      inputs: {x: request.z}
+      split: {hashKey: {field: user}, variants: [{model: a, weight: 2}, {model: b, weight: 1}]}
+    - name: shadow
+      inputs: {x: request.z}
+      shadow:
+        champion: a
+        challengers: [{model: b, sample: 0.5}]
+        outputs: respond
+        budget: 100ms
+        compare: {output: y, tolerance: 0.5}
+    - name: canary
+      inputs: {x: request.z}
+      canary:
+        stable: a
+        candidate: b
+        hashKey: {field: user}
+        ramp: {steps: [{weight: 5, hold: 1m}, {weight: 50}]}
+        guards: {latency: {above: 50ms}}
+    - name: ranked
+      inputs: {x: request.z}
+      interleave: {rankers: [i, j], output: items, hashKey: {field: user}}
+"""
+"""Every kind of step, so that each field can be changed."""
+
+RANKED = make_resolved("x float32[?,4] -> items int64[?,-1], others int64[?,-1]")
+RESOLVED = {name: make_resolved(seed=name) for name in "abc"}
+RESOLVED |= {"i": RANKED, "j": RANKED}
+
+MODEL, LAST, STEPS = "spec.models[0]", "spec.models[5]", "spec.steps"
+SPLIT = f"{STEPS}[2].split"
+SHADOW = f"{STEPS}[3].shadow"
+CANARY = f"{STEPS}[4].canary"
+RANKERS = f"{STEPS}[5].interleave"
+INPUT = {"name": "x", "type": "float32", "shape": [4], "columns": ["p", "q", "r", "s"]}
+
+Changes = Mapping[str, Any]
+
+TABLE: Mapping[str, Changes] = {
+    "steps.split.variants.weight": {f"{SPLIT}.variants[0].weight": 3},
+    "steps.shadow.challengers.sample": {f"{SHADOW}.challengers[0].sample": 0.25},
+    "steps.canary.ramp.steps.weight": {f"{CANARY}.ramp.steps[0].weight": 7},
+    "steps.canary.ramp.steps.hold": {f"{CANARY}.ramp.steps[0].hold": "2m"},
+    "steps.canary.ramp.linear.duration": {f"{CANARY}.ramp": {"linear": {"duration": "1h"}}},
+    "steps.canary.ramp.linear.target": {
+        f"{CANARY}.ramp": {"linear": {"duration": "1h", "target": 50}}
+    },
+    "steps.canary.guards.errors.margin": {f"{CANARY}.guards.errors": {"margin": 1}},
+    "steps.canary.guards.errors.maxExcess": {f"{CANARY}.guards.errors": {"maxExcess": 0.1}},
+    "steps.canary.guards.latency.margin": {f"{CANARY}.guards.latency.margin": 1},
+    "steps.canary.guards.latency.above": {f"{CANARY}.guards.latency.above": "60ms"},
+    "steps.canary.guards.invalid.margin": {f"{CANARY}.guards.invalid": {"margin": 1}},
+    "steps.canary.guards.alpha": {f"{CANARY}.guards.alpha": 0.05},
+    "steps.canary.guards.minUnits": {f"{CANARY}.guards.minUnits": 7},
+    # The more engines there may be, the less alpha has each of them.
+    "deployment.replicas": {"spec.deployment": {"replicas": 3}},
+    "deployment.autoscaling.max": {"spec.deployment": {"autoscaling": {"min": 1, "max": 4}}},
+}
+"""Weights, samples, stages and guards: nothing is restarted."""
+
+ENGINE: Mapping[str, Changes] = {
+    "models.name": {f"{MODEL}.name": "other", f"{STEPS}[0].model": "other"},
+    "models.framework": {
+        f"{LAST}.framework": "python",
+        f"{LAST}.memory": "100Mi",
+        f"{LAST}.inputs": [{"name": "x", "type": "float32", "shape": [4]}],
+        f"{LAST}.outputs": [{"name": "y", "type": "float32", "shape": [1]}],
+    },
+    "models.inputs.name": {f"{MODEL}.inputs": [INPUT | {"name": "w"}]},
+    "models.inputs.type": {f"{MODEL}.inputs": [INPUT | {"type": "float64"}]},
+    "models.inputs.shape": {
+        f"{MODEL}.inputs": [INPUT | {"shape": [3], "columns": ["p", "q", "r"]}]
+    },
+    "models.inputs.from": {
+        f"{LAST}.inputs": [{"name": "w", "type": "float32", "shape": [4], "from": "x"}],
+        f"{STEPS}[1].inputs": {"w": "request.z"},
+    },
+    "models.inputs.columns": {f"{MODEL}.inputs": [INPUT | {"columns": ["s", "r", "q", "p"]}]},
+    "models.outputs.name": {f"{MODEL}.outputs[0].name": "z"},
+    "models.outputs.type": {f"{MODEL}.outputs[0].type": "float64"},
+    "models.outputs.shape": {f"{MODEL}.outputs[0].shape": [2]},
+    "models.outputs.from": {
+        f"{LAST}.outputs": [{"name": "z", "type": "float32", "shape": [1], "from": "y"}]
+    },
+    "models.batch": {f"{LAST}.batch": "single"},
+    "models.threads": {"spec.models[1].threads": 2},
+    "models.timeout": {f"{MODEL}.timeout": "6s"},
+    "models.memory": {f"{MODEL}.memory": "256Mi"},
+    "models.workers": {f"{MODEL}.workers": 1, f"{MODEL}.memory": "300Mi"},
+    "steps.name": {f"{STEPS}[2].name": "other"},
+    "steps.inputs": {f"{STEPS}[2].inputs": {"x": "request.y"}},
+    "steps.model": {f"{STEPS}[0]": {"name": "alone", "model": "c"}},
+    "steps.split.hashKey.field": {f"{SPLIT}.hashKey": {"field": "session"}},
+    "steps.split.hashKey.header": {f"{SPLIT}.hashKey": {"header": "x-user"}},
+    "steps.split.hashKey.missing": {f"{SPLIT}.hashKey.missing": "first"},
+    "steps.split.hashKey.salt": {f"{SPLIT}.hashKey.salt": "other"},
+    "steps.split.variants.model": {f"{SPLIT}.variants[1].model": "c"},
+    "steps.shadow.champion": {f"{SHADOW}.champion": "c"},
+    "steps.shadow.challengers.model": {f"{SHADOW}.challengers[0].model": "c"},
+    "steps.shadow.outputs": {f"{SHADOW}.outputs": "log", f"{SHADOW}.budget": None},
+    "steps.shadow.budget": {f"{SHADOW}.budget": "200ms"},
+    "steps.shadow.timeout": {f"{SHADOW}.timeout": "6s"},
+    "steps.shadow.compare.output": {f"{SHADOW}.compare": None},
+    "steps.shadow.compare.tolerance": {f"{SHADOW}.compare.tolerance": 0.25},
+    "steps.canary.stable": {f"{CANARY}.stable": "c"},
+    "steps.canary.candidate": {f"{CANARY}.candidate": "c"},
+    "steps.canary.hashKey.field": {f"{CANARY}.hashKey": {"field": "session"}},
+    "steps.canary.hashKey.header": {f"{CANARY}.hashKey": {"header": "x-user"}},
+    "steps.canary.hashKey.missing": {f"{CANARY}.hashKey.missing": "first"},
+    "steps.canary.hashKey.salt": {f"{CANARY}.hashKey.salt": "other"},
+    "steps.interleave.rankers": {f"{RANKERS}.rankers": ["j", "i"]},
+    "steps.interleave.output": {f"{RANKERS}.output": "others"},
+    "steps.interleave.length": {f"{RANKERS}.length": 5},
+    "steps.interleave.hashKey.field": {f"{RANKERS}.hashKey": {"field": "session"}},
+    "steps.interleave.hashKey.header": {f"{RANKERS}.hashKey": {"header": "x-user"}},
+    "steps.interleave.hashKey.missing": {f"{RANKERS}.hashKey.missing": "first"},
+    "steps.interleave.hashKey.salt": {f"{RANKERS}.hashKey.salt": "other"},
+}
+"""What an engine loads: another one takes over."""
+
+BYTES: Mapping[str, Changes] = {
+    "models.source.uri": {f"{MODEL}.source.uri": "file:other.zip"},
+    "models.source.sha256": {f"{MODEL}.source.sha256": "0" * 64},
+    "models.source.secretName": {f"{MODEL}.source.secretName": "other"},
+}
+"""Where models come from: they are read anew, and another engine takes over for other bytes."""
+
+NOTHING: Mapping[str, Changes] = {
+    "deployment.autoscaling.min": {"spec.deployment": {"autoscaling": {"min": 1, "max": 1}}},
+    "deployment.autoscaling.cpuUtilization": {
+        "spec.deployment": {"autoscaling": {"min": 1, "max": 1, "cpuUtilization": 50}}
+    },
+    "deployment.cpus": {"spec.deployment": {"cpus": 2}},
+    "deployment.memory": {"spec.deployment": {"memory": "2Gi"}},
+    "deployment.pod": {"spec.deployment": {"pod": {"labels": {"team": "prices"}}}},
+    "suspend": {"spec.suspend": True},
+}
+"""What only a cluster does something about."""
+
+ELSEWHERE = {"models.modelRef.name"}
+"""`test_cli_shared.py` has Models in files of their own."""
+
+
+def compiled_of(changes: Changes, digest: str = "1" * 64) -> Compiled:
+    """Compile with fields changed, or removed where the value is None."""
+    gone = [path for path, value in changes.items() if value is None]
+    given = {path: value for path, value in changes.items() if value is not None}
+    pipeline = read_pipeline(make_document(given, gone, of=EVERYTHING))
+    python = pipeline.spec.models[0]
+    resolved = RESOLVED | {python.name: as_declared(python, digest)}
+    manifest = Manifest("p.yaml", Path("here"), pipeline)
+    return Compiled(manifest, resolved, compile_plan(pipeline, resolved))
+
+
+def as_declared(listed: ListedModel, digest: str) -> ResolvedModel:
+    """What trying a Python model finds: what its manifest says."""
+    inputs, outputs = (
+        tuple(
+            GraphTensor(name=one.name, type=one.type, shape=(-1, *(one.shape or ())))
+            for one in tensors or ()
+        )
+        for tensors in (listed.inputs, listed.outputs)
+    )
+    return ResolvedModel(digest=digest, size=1, inputs=inputs, outputs=outputs)
+
+
+OLD = compiled_of({})
+
+
+@pytest.mark.parametrize("field", TABLE)
+def test_weights_samples_stages_and_guards_restart_nothing(field: str) -> None:
+    found = compile_weights([compiled_of(TABLE[field]).manifest], [OLD])
+    assert found is not None
+    assert found[0].plan == OLD.plan
+    assert found[0].same_engine(OLD)
+
+
+@pytest.mark.parametrize("field", ENGINE)
+def test_anything_else_that_is_loaded_needs_another_engine(field: str) -> None:
+    new = compiled_of(ENGINE[field])
+    assert compile_weights([new.manifest], [OLD]) is None
+    assert not new.same_engine(OLD)
+
+
+@pytest.mark.parametrize("field", BYTES)
+def test_where_models_come_from_has_them_read_anew(field: str) -> None:
+    new = compiled_of(BYTES[field])
+    assert compile_weights([new.manifest], [OLD]) is None
+    assert not compiled_of(BYTES[field], digest="2" * 64).same_engine(OLD)
+
+
+@pytest.mark.parametrize("field", NOTHING)
+def test_what_only_a_cluster_does_changes_nothing_here(field: str) -> None:
+    new = compiled_of(NOTHING[field])
+    assert compile_weights([new.manifest], [OLD]) is None
+    assert new.same_engine(OLD)
+    assert new.same_routing(OLD)
+
+
+@pytest.mark.parametrize("field", ["name", "namespace", "uid"])
+def test_another_name_is_another_pipeline(field: str) -> None:
+    new = compiled_of({f"metadata.{field}": "other"})
+    assert compile_weights([new.manifest], [OLD]) is None
+    assert not new.same_engine(OLD)
+
+
+def test_every_field_of_a_spec_is_in_one_of_the_tables() -> None:
+    tables = [*TABLE, *ENGINE, *BYTES, *NOTHING, *ELSEWHERE]
+    assert len(tables) == len(set(tables))
+    assert set(leaves(SCHEMA["$defs"]["PipelineSpec"])) == set(tables)
+
+
+SCHEMA = Pipeline.model_json_schema()
+
+
+def leaves(schema: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """Every field that holds a value, by its path without the brackets of lists."""
+    whole = resolved(schema)
+    if "properties" in whole and path != "deployment.pod":
+        for name, one in whole["properties"].items():
+            yield from leaves(one, f"{path}.{name}".removeprefix("."))
+    elif whole.get("type") == "array":
+        yield from leaves(whole["items"], path)
+    else:
+        yield path
+
+
+def resolved(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Follow references, and leave out that a field may be null."""
+    for one in schema.get("anyOf", ()):
+        if one.get("type") != "null":
+            return resolved(one)
+    return SCHEMA["$defs"][schema["$ref"].split("/")[-1]] if "$ref" in schema else schema
