@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cluster.binaries import CACHE
 from cluster.node.commands import run
+from cluster.node.mounts import unmount_below
 from cluster.node.place import SOCKET
 from images.build import IMAGES, Builder, build
 
@@ -87,18 +88,20 @@ def prepare() -> Store:
 
 def load(store: Store) -> None:
     """Give the node all that it runs."""
-    for name in (SANDBOX, *map(name_of, _BUILT)):
-        store.load(name)
+    with _alone():
+        for name in (SANDBOX, *map(name_of, _BUILT)):
+            store.load(name)
 
 
 def added(store: Store, name: str) -> int:
     """Give the bytes that an image of ours adds to its base."""
-    container = run(*store.command("from", name)).strip()
-    try:
-        root = Path(run(*store.command("mount", container)).strip())
-        said = run("du", "--summarize", "--bytes", root / "opt/tiltyard")
-    finally:
-        run(*store.command("rm", container))
+    with _alone():
+        container = run(*store.command("from", name)).strip()
+        try:
+            root = Path(run(*store.command("mount", container)).strip())
+            said = run("du", "--summarize", "--bytes", root / "opt/tiltyard")
+        finally:
+            run(*store.command("rm", container))
     return int(said.split()[0])
 
 
@@ -115,10 +118,13 @@ def _make_base(store: Store) -> None:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Let one process at a time build."""
+    """Let one process at a time use the store, and leave no mount: the folder can be deleted."""
     with (_FOLDER / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        try:
+            yield
+        finally:
+            unmount_below(_FOLDER)
 
 
 def _overlays() -> bool:

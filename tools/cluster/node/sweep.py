@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from cluster.node import cgroups, network
-from cluster.node.commands import run
+from cluster.node.mounts import unmount_below
 from cluster.node.place import NAME, STATE
 
 _ENDS_SECONDS = 20.0
@@ -22,7 +22,7 @@ _CACHE = Path("/var/lib/cni/results")
 def sweep() -> None:
     """End every process of the node, and remove its mounts, networks, cgroups and files."""
     _end_processes()
-    _unmount()
+    unmount_below(STATE)
     network.remove()
     cgroups.remove()
     for link in _LOGS.glob("*"):
@@ -43,13 +43,3 @@ def _end_processes() -> None:
         if time.monotonic() > end:
             break
         time.sleep(0.05)
-
-
-def _unmount() -> None:
-    """Unmount what lies below the state, the deepest first; some of it is there twice."""
-    mounts = Path("/proc/self/mounts")
-    for _ in range(3):
-        below = [line.split()[1] for line in mounts.read_text().splitlines()]
-        ours = sorted((one for one in below if one.startswith(f"{STATE}/")), reverse=True)
-        for one in ours:
-            run("umount", "--lazy", one, insist=False)
