@@ -1,5 +1,6 @@
 """Canaries in one worker: who gets the candidate, what is counted, and what stops it."""
 
+import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,13 +10,22 @@ import pytest
 from makers import Document
 from planes import Plane, opened
 from served_models import TROUBLE, failing, not_a_number, scaled, slow
+from tiltyard_api.base import canonical
 from tiltyard_api.evidence import CanaryCounts, Tally, Units
 from tiltyard_api.plan import PlanCanary
-from tiltyard_api.routing import CanaryRouting, GuardRouting
+from tiltyard_api.routing import (
+    CanaryRouting,
+    GuardRouting,
+    RoutingTable,
+    ShadowRouting,
+    SplitRouting,
+    StepRouting,
+)
 from tiltyard_api.v1alpha1.stage import Guard, Latch
 from tiltyard_core.draws import DRAW_SPACE, canary_ends, keyed_draw
 from tiltyard_core.units import unpacked
 from tiltyard_engine.canaries import CanaryCells, latched, report
+from tiltyard_engine.tables import RoutingRefused, parse_table
 
 SALT = "default/tested/swap"
 OLD, NEW = scaled(1), scaled(2)
@@ -39,6 +49,11 @@ def stage(weight: float, *, run: str = "r", number: int = 1, **more: object) -> 
     guards = GuardRouting.model_validate({"alpha": ALPHA, "margins": margins, "slow": slow})
     fields = {"run": run, "stage": number, "weight": weight, "guards": guards, **more}
     return CanaryRouting.model_validate(fields)
+
+
+def guarded(margins: dict[Guard, float], slow: float | None = None) -> CanaryRouting:
+    """Say a stage with these guards and no other."""
+    return stage(30, guards=GuardRouting(alpha=ALPHA, margins=margins, slow=slow))
 
 
 def put(plane: Plane, routing: CanaryRouting) -> None:
@@ -256,7 +271,7 @@ def test_slow_and_invalid_answers_stop_a_candidate_too(
     tmp_path: Path, model: bytes, guard: Guard
 ) -> None:
     with opened(tmp_path, {"old": scaled(1), "new": model}, [canary(**KEY)]) as plane:
-        put(plane, stage(50, slow=0.005))
+        put(plane, stage(50, slow=0.02))
         users = 0
         while latch(plane) is None:
             users += 1
@@ -299,3 +314,61 @@ def test_the_sample_of_units_is_thinned_where_it_does_not_fit(tmp_path: Path) ->
 
 def roles(found: CanaryCounts) -> list[tuple[str, Tally]]:
     return [("stable", found.stable), ("candidate", found.candidate)]
+
+
+@pytest.mark.parametrize(
+    "misfit",
+    [
+        SplitRouting(weights={"old": 1, "new": 1}),
+        ShadowRouting(samples={"new": 1}),
+        guarded({Guard.ERRORS: 0.5}),
+        guarded({}),
+        guarded({Guard.ERRORS: 0.5, Guard.INVALID: -0.5}),
+        guarded({Guard.ERRORS: 0.5, Guard.INVALID: 0.5, Guard.LATENCY: 0.5}),
+        guarded({Guard.ERRORS: 0.5, Guard.INVALID: 0.5}, slow=0.1),
+    ],
+    ids=str,
+)
+def test_a_table_that_does_not_fit_changes_neither_stage_nor_counts(
+    tmp_path: Path, misfit: StepRouting
+) -> None:
+    with opened(tmp_path, {"old": OLD, "new": NEW}, [canary(**KEY)]) as plane:
+        put(plane, stage(30))
+        exposed = candidates(plane, range(50))
+        before = counts(plane)
+        with pytest.raises(RoutingRefused) as caught:
+            plane.served.route(plane.table_with(steps={"swap": misfit}))
+        assert caught.value.reason == "UnknownVariant"
+        assert plane.count("tiltyard_routing_refused_total", "UnknownVariant") == 1
+        assert counts(plane) == before
+        assert candidates(plane, range(50)) == exposed
+        older = plane.table_with(steps={"swap": stage(90, number=2)}, revision=1)
+        with pytest.raises(RoutingRefused, match="revision 1 is not above 2"):
+            plane.served.route(older)
+        assert counts(plane) == before
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        ({"weight": 101}, "Malformed"),
+        ({"weight": -1}, "Malformed"),
+        ({"weight": "NaN"}, "Malformed"),
+        ({"stage": -1}, "Malformed"),
+        ({"guards": {}}, "Malformed"),
+        ({"guards": {"alpha": 0, "margins": {}}}, "Malformed"),
+        ({"weight": 99}, "WrongHash"),
+        ({"latched": True}, "WrongHash"),
+        ({"surprise": 1}, "Malformed"),
+    ],
+    ids=str,
+)
+def test_a_damaged_stage_is_not_even_read(damage: dict[str, object], reason: str) -> None:
+    steps: dict[str, StepRouting] = {"swap": stage(30)}
+    table = RoutingTable(plan="p", pipeline_uid="u", revision=2, steps=steps).sealed()
+    said = json.loads(canonical(table))
+    assert parse_table(json.dumps(said).encode()) == table
+    said["steps"]["swap"] |= damage
+    with pytest.raises(RoutingRefused) as caught:
+        parse_table(json.dumps(said).encode())
+    assert caught.value.reason == reason
