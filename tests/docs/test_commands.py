@@ -29,8 +29,8 @@ RUN = (
     "tiltyard simulate ",
     "tiltyard validate ",
 )
-CLUSTER = "docs/kubernetes.md"
-"""Its commands need a cluster: tests/apiserver/test_page.py runs them."""
+CLUSTER = {"docs/gitops.md", "docs/install.md", "docs/kubernetes.md"}
+"""Their commands need a cluster: tests/apiserver/test_page.py runs them."""
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ class Engines:
         return self._served[command]
 
 
-WITH_COMMANDS = [page for page in PAGES if commands(page) and name_of(page) != CLUSTER]
+WITH_COMMANDS = [page for page in PAGES if commands(page) and name_of(page) not in CLUSTER]
 
 
 @pytest.mark.served

@@ -4,7 +4,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from cluster.binaries import MissingError, find
+from cluster.binaries import HELM, MissingError, provide
 
 _HEADER = "# Generated from charts/tiltyard by `make generate`. Do not edit.\n"
 _RELEASE_ONLY = ("helm.sh/chart:", "app.kubernetes.io/managed-by:")
@@ -20,7 +20,7 @@ VARIANTS = {
 def rendered(root: Path) -> dict[str, bytes]:
     """Content of each file; none where there is no Helm, but under CI there must be."""
     try:
-        helm = find()["helm"]
+        helm = provide(print, (HELM,))["helm"]
     except MissingError as missing:
         if os.environ.get("CI") == "true":
             raise SystemExit(str(missing)) from missing

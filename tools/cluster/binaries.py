@@ -135,7 +135,7 @@ def _given(directory: Path, modules: Sequence[Module]) -> Binaries:
     if missing:
         raise MissingError(f"{directory} (from {DIRECTORY}) lacks {', '.join(missing)}")
     said = subprocess.run(  # noqa: S603 - a program that the user named
-        [paths["kube-apiserver"], "--version"], capture_output=True, text=True, check=True
+        [directory / "kube-apiserver", "--version"], capture_output=True, text=True, check=True
     )
     return Binaries(paths, said.stdout.split()[-1], f"from {directory}")
 
