@@ -61,11 +61,11 @@ def made(path: Path, **fields: object) -> PythonModel:
 
 
 @contextmanager
-def kept(*models: PythonModel) -> Iterator[None]:
-    """Keep the workers of models for the length of a block."""
+def kept(*models: PythonModel) -> Iterator[int]:
+    """Keep the workers of models for the length of a block; gives the keeper's number."""
     try:
-        with tempfile.TemporaryDirectory() as scratch, keeping(models, Path(scratch)):
-            yield
+        with tempfile.TemporaryDirectory() as scratch, keeping(models, Path(scratch)) as keeper:
+            yield keeper
     finally:
         for model in models:
             model.close()

@@ -54,8 +54,8 @@ OUTPUT_BYTES = 64 << 20
 HEADER_BYTES = 32 << 10
 """Most bytes of an answer's lengths."""
 
-LAST_WORDS = 0.2
-"""Seconds to wait for the keeper to say how a worker ended."""
+LAST_WORDS = 5.0
+"""Seconds to wait for the keeper to say how a worker ended; it takes milliseconds where a core is free."""
 
 
 class RaisedError(ModelError):

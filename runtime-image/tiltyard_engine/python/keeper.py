@@ -88,8 +88,8 @@ def run_keeper(models: Sequence[PythonModel], scratch: Path) -> None:
 
 
 @contextmanager
-def keeping(models: Sequence[PythonModel], scratch: Path) -> Iterator[None]:
-    """Keep workers, by a child process, for the length of a block."""
+def keeping(models: Sequence[PythonModel], scratch: Path) -> Iterator[int]:
+    """Keep workers, by a child process, for the length of a block; gives its number."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # idle threads hold no lock of ours
         pid = os.fork()
@@ -102,7 +102,7 @@ def keeping(models: Sequence[PythonModel], scratch: Path) -> Iterator[None]:
         finally:
             os._exit(code)
     try:
-        yield
+        yield pid
     finally:
         os.kill(pid, signal.SIGTERM)
         os.waitpid(pid, 0)

