@@ -34,8 +34,17 @@ volumeMounts: [{name: v, mountPath: /mnt/v}]
 """
 SCALED = {"autoscaling": {"min": 1, "max": 3}, "pod": safe_load(POD)}
 
+SWAP = """
+name: swap
+canary:
+  {stable: a, candidate: c, ramp: {steps: [{weight: 5, hold: 1m}, {weight: 50}]}, guards: {}}
+"""
 VALID = make_document(
-    {"spec.deployment": SCALED, "spec.models[1]": safe_load("{name: b, modelRef: {name: shared}}")}
+    {
+        "spec.deployment": SCALED,
+        "spec.models[1]": safe_load("{name: b, modelRef: {name: shared}}"),
+        "spec.steps[1]": safe_load(SWAP),
+    }
 )
 MODEL = make_document(of=SHARED)
 
@@ -43,7 +52,8 @@ WORDS = """
     apiVersion kind metadata name namespace spec models steps source uri framework inputs outputs
     columns shape from type batch threads timeout split shadow variants weight model hashKey field
     header missing salt champion challengers sample budget compare output tolerance deployment
-    replicas cpus memory suspend canary status request a b c onnx 1s 1Gi request.x price.y
+    replicas cpus memory suspend canary stable candidate ramp linear steps duration target hold guards
+    errors latency margin maxExcess above alpha minUnits status request a b c onnx 1s 1Gi request.x price.y
     autoscaling min max pod labels env value valueFrom volumes volumeMounts mountPath modelRef
     python workers tolerations affinity emptyDir secret /tmp tiltyard-v TILTYARD_X
     app.kubernetes.io/name
@@ -186,6 +196,7 @@ def pipelines(draw: st.DrawFn) -> Pipeline:
             "challengers": [{"model": "b"}],
             "compare": draw(st.none() | st.just({"output": "x"})),
         },
+        "canary": {"stable": "a", "candidate": "b", "ramp": {"linear": {"duration": "1h"}}},
     }
     kind = draw(st.sampled_from(sorted(kinds)))
     last = {"name": "last", "model": "c", "inputs": draw(mappings)}

@@ -3,7 +3,15 @@
 import pytest
 
 from makers import make_pipeline, make_resolved
-from tiltyard_api.routing import RoutingTable, ShadowRouting, SplitRouting, StepRouting
+from tiltyard_api.routing import (
+    CanaryRouting,
+    GuardRouting,
+    RoutingTable,
+    ShadowRouting,
+    SplitRouting,
+    StepRouting,
+)
+from tiltyard_api.v1alpha1.stage import Guard
 from tiltyard_core.compile import compile_plan
 from tiltyard_core.tables import misfit
 
@@ -14,11 +22,25 @@ STEPS = [
         "inputs": {"x": "request.x"},
         "shadow": {"champion": "a", "challengers": [{"model": "b"}]},
     },
+    {
+        "name": "swap",
+        "inputs": {"x": "request.x"},
+        "canary": {"stable": "a", "candidate": "b", "ramp": {"linear": {"duration": "1h"}}},
+    },
     {"name": "convert", "inputs": {"x": "request.x"}, "model": "c"},
 ]
+MARGINS = {Guard.ERRORS: 0.5, Guard.INVALID: 0.5}
+
+
+def canary(margins: dict[Guard, float], slow: float | None = None) -> CanaryRouting:
+    guards = GuardRouting(alpha=0.01, margins=margins, slow=slow)
+    return CanaryRouting(run="r", stage=1, weight=5, guards=guards)
+
+
 FITTING: dict[str, StepRouting] = {
     "price": SplitRouting(weights={"a": 1, "b": 0}),
     "watch": ShadowRouting(samples={"b": 0.5}),
+    "swap": canary(MARGINS),
 }
 
 
@@ -30,8 +52,12 @@ def fault(changes: dict[str, StepRouting | None]) -> str | None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"price": SplitRouting(weights={"b": 2, "a": 0})}],
-    ids=["the table of the manifest", "weights in another order"],
+    [
+        {},
+        {"price": SplitRouting(weights={"b": 2, "a": 0})},
+        {"swap": canary(MARGINS | {Guard.LATENCY: 0}, slow=0.1)},
+    ],
+    ids=["the table of the manifest", "weights in another order", "another guard"],
 )
 def test_a_table_for_every_routing_step_fits(changes: dict[str, StepRouting | None]) -> None:
     assert fault(changes) is None
@@ -40,14 +66,32 @@ def test_a_table_for_every_routing_step_fits(changes: dict[str, StepRouting | No
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"watch": None}, "its steps are price, the plan routes price, watch"),
-        ({"convert": SplitRouting(weights={"c": 1})}, "its steps are price, watch, convert"),
+        ({"watch": None}, "its steps are price, swap, the plan routes price, w"),
+        ({"convert": SplitRouting(weights={"c": 1})}, "its steps are price, watch, swap, convert"),
         ({"price": ShadowRouting(samples={"b": 1})}, "step 'price' is routed as a shadow"),
         ({"price": SplitRouting(weights={"a": 1})}, "step 'price' names a, the plan has a, b"),
         ({"price": SplitRouting(weights={"a": 1, "z": 1})}, "step 'price' names a, z"),
         ({"price": SplitRouting(weights={"a": 2, "b": -1})}, "step 'price' has a share below 0"),
         ({"price": SplitRouting(weights={"a": 0, "b": 0})}, "all weights of step 'price' are 0"),
         ({"watch": ShadowRouting(samples={"b": 1.5})}, "step 'watch' samples more than all"),
+        ({"swap": SplitRouting(weights={"a": 1, "b": 1})}, "step 'swap' is routed as a split"),
+        ({"price": canary(MARGINS)}, "step 'price' is routed as a canary"),
+        (
+            {"swap": canary({Guard.ERRORS: 0.5})},
+            "the canary of step 'swap' is not guarded against errors and invalid outputs",
+        ),
+        (
+            {"swap": canary(MARGINS | {Guard.LATENCY: 0.5})},
+            "the canary of step 'swap' does not say which answers are slow",
+        ),
+        (
+            {"swap": canary(MARGINS, slow=0.1)},
+            "the canary of step 'swap' does not say which answers are slow",
+        ),
+        (
+            {"swap": canary(MARGINS | {Guard.ERRORS: -1})},
+            "the canary of step 'swap' has a margin below 0",
+        ),
         ({"watch": ShadowRouting(samples={"a": 1})}, "step 'watch' names a, the plan has b"),
     ],
 )
