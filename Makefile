@@ -71,7 +71,7 @@ lock: dev-env ## resolve the dependencies anew into requirements/
 	$(BIN)/python -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip --quiet install uv
 	$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
-		--extra engine --extra sdk pyproject.toml requirements/build.in -c requirements/constraints.in -o requirements/run.txt
+		--extra engine --extra grpc --extra sdk pyproject.toml requirements/build.in -c requirements/constraints.in -o requirements/run.txt
 	$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
 		--extra engine --extra sdk --extra operator --extra arrow --extra cloud --extra grpc --extra simd --group dev pyproject.toml -c requirements/run.txt -o requirements/dev.txt
 	for image in "engine --extra engine --extra arrow --extra cloud --extra grpc --extra simd" \

@@ -1,8 +1,4 @@
-"""The gRPC port, where one was asked for.
-
-Its libraries are an extra of 30 MB with threads of their own: they are loaded by workers, after the
-fork, and only then.
-"""
+"""The gRPC port: its library is an extra, loaded before the fork where the port is served."""
 
 import socket
 from collections.abc import Sequence
@@ -11,44 +7,48 @@ from importlib.util import find_spec
 from typing import Protocol
 
 from tiltyard_engine.app import App
-from tiltyard_engine.http.server import bind_shared
 from tiltyard_engine.load import LoadError
 from tiltyard_engine.pipeline import ServedPipeline
 from tiltyard_engine.settings import Settings
+
+_SERVER = "tiltyard_engine.grpc.server"
 
 
 class GrpcPort(Protocol):
     """What a worker does with it."""
 
-    async def start(self, host: str, port: int) -> None:
-        """Listen."""
+    async def start(self, *sockets: socket.socket) -> None:
+        """Accept on a socket."""
+
+    def announce_end(self) -> None:
+        """Tell watchers that the engine ends; go on answering."""
+
+    def stop_accepting(self) -> None:
+        """Take what the kernel has already accepted for us, then close the listening socket."""
 
     def drain(self) -> None:
-        """Tell watchers that it ends; still accept."""
+        """Ask every client to leave."""
 
-    async def finished(self, grace: float) -> None:
-        """Accept nothing more, finish what was accepted, and cut off what takes longer."""
+    async def finished(self, grace: float) -> bool:
+        """Wait until all connections are gone; abort those that are not after a while."""
 
 
-def reserve(settings: Settings) -> socket.socket | None:
-    """Hold the port that workers will share; None where nothing is to be held.
+def prepare(settings: Settings) -> None:
+    """Load the library where it is needed, once for all workers.
 
     Raises:
         LoadError: the extra is not installed.
-        OSError: somebody else has the port.
 
     """
-    if settings.grpc_port is None:
-        return None
-    if not (find_spec("grpc") and find_spec("google.protobuf")):
-        raise LoadError("--grpc-port needs grpcio and protobuf: install tiltyard[grpc]")
-    if settings.starter.data_sockets:  # who gave us those holds this port for us too
-        return None
-    return bind_shared(settings.host, settings.grpc_port)
+    if settings.grpc_wanted:
+        if find_spec("google") is None or find_spec("google.protobuf") is None:
+            raise LoadError("gRPC needs protobuf: install tiltyard[grpc]")
+        import_module(_SERVER)
 
 
 def make(app: App, pipelines: Sequence[ServedPipeline], settings: Settings) -> GrpcPort:
     """Make the server of a worker; in its loop."""
-    module = import_module("tiltyard_engine.grpc.server")
-    port: GrpcPort = module.GrpcServer(app, pipelines, settings.sizes, settings.limits)
+    port: GrpcPort = import_module(_SERVER).GrpcServer(
+        app, pipelines, settings.sizes, settings.limits
+    )
     return port

@@ -31,6 +31,9 @@ class Starter:
     data_sockets: tuple[int, ...]
     """Sockets to accept requests on, one a worker; empty: the engine binds its own."""
 
+    grpc_sockets: tuple[int, ...]
+    """Likewise for gRPC; empty where it is not served."""
+
     management_socket: int | None
     ready_pipe: int | None
     """Each worker writes one byte to it when it serves."""
@@ -81,6 +84,11 @@ class Settings:
     """None: routing tables come by SIGHUP alone."""
 
     @property
+    def grpc_wanted(self) -> bool:
+        """Whether anything is served over gRPC."""
+        return self.grpc_port is not None or bool(self.starter.grpc_sockets)
+
+    @property
     def remembered(self) -> Path:
         """Where the table that was taken last from what is watched is kept."""
         return self.state / "routing.json"
@@ -99,6 +107,8 @@ def parse(arguments: Sequence[str]) -> Settings:
         parser.error("give one --routing for each --plan, in the same order")
     if bool(given.data_fd) != bool(given.management_fd):
         parser.error("give --data-fd and --management-fd together")
+    if given.grpc_fd and len(given.grpc_fd) != len(given.data_fd):
+        parser.error("give one --grpc-fd for each --data-fd")
     if given.watch_configmap and len(given.plan) != 1:
         parser.error("--watch-configmap is for an engine with one --plan")
     if given.watch_configmap and not given.api_server:
@@ -129,6 +139,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         partition=os.environ.get("HOSTNAME", "engine"),
         starter=Starter(
             data_sockets=tuple(given.data_fd),
+            grpc_sockets=tuple(given.grpc_fd),
             management_socket=given.management_fd,
             ready_pipe=given.ready_fd,
             parent=given.parent,
@@ -182,7 +193,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--state", type=Path, metavar="DIR", help="counters; survives a restart of the process")
     add("--host", default="0.0.0.0")  # noqa: S104 - a pod serves on all its addresses
     add("--port", type=_bounded(0, 65535), default=DATA_PORT)
-    add("--grpc-port", type=int, help="serve the Open Inference Protocol over gRPC too")
+    add(
+        "--grpc-port",
+        type=_bounded(0, 65535),
+        help="serve the Open Inference Protocol over gRPC too",
+    )
     add("--management-host", default="0.0.0.0")  # noqa: S104 - likewise
     add("--management-port", type=_bounded(0, 65535), default=MANAGEMENT_PORT)
     add("--workers", type=_bounded(1, 256), help="default: whole cpus, at least 1")
@@ -194,6 +209,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FD",
         help="bound socket to serve on, one a worker; instead of host, port and workers",
     )
+    add("--grpc-fd", type=int, action="append", default=[], metavar="FD", help="likewise, for gRPC")
     add("--management-fd", type=int, metavar="FD", help="likewise, for the management port")
     add("--ready-fd", type=int, metavar="FD", help="pipe that gets a byte from each ready worker")
     add("--parent", type=int, metavar="PID", help="end when this process, our parent, ends")

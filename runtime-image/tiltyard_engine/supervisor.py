@@ -11,14 +11,15 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
 
 from tiltyard_engine.challengers import make_ring, needs_challengers, run_challengers
 from tiltyard_engine.counters import Block, CounterFile, Layout
 from tiltyard_engine.garbage import settle
-from tiltyard_engine.grpcport import reserve
-from tiltyard_engine.http.server import bind
+from tiltyard_engine.grpcport import prepare
+from tiltyard_engine.http.listener import bind
 from tiltyard_engine.inforce import forget
 from tiltyard_engine.load import load
 from tiltyard_engine.log import log
@@ -31,7 +32,7 @@ from tiltyard_engine.python.keeper import run_keeper
 from tiltyard_engine.python.starting import python_models, wait_loaded
 from tiltyard_engine.settings import Settings
 from tiltyard_engine.signals import ENDINGS, SIGNALS, hold
-from tiltyard_engine.worker import run_worker
+from tiltyard_engine.worker import Ports, run_worker
 
 RESTART_SECONDS = (0.0, 0.1, 0.5, 1.0, 5.0)
 """Pause before a child is started again, by how often it died in a row."""
@@ -61,15 +62,12 @@ class Supervisor:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._grpc_port = reserve(settings)
-        if self._grpc_port:
-            port = self._grpc_port.getsockname()[1]
-            self._settings = settings = replace(settings, grpc_port=port)
+        prepare(settings)
         loaded = load(settings)
-        self._sockets: list[socket.socket] = []
+        self._ports: list[Ports] = []
         self._keeper = self._keep(loaded)
         # Not before: nobody may wait at a port whose engine can still turn out not to start.
-        management, self._sockets = _listen(settings)
+        management, self._ports = _listen(settings)
         settle()
         settings.state.mkdir(parents=True, exist_ok=True)
         counters = CounterFile(
@@ -115,8 +113,13 @@ class Supervisor:
     def _run_keeper(self, models: list[PythonModel]) -> None:
         """Keep workers; ports and pipes of the engine are none of its business."""
         starter = self._settings.starter
-        ours = {*starter.data_sockets, starter.management_socket, starter.ready_pipe}
-        ours |= {listening.fileno() for listening in self._sockets}
+        ours: set[int | None] = {
+            *starter.data_sockets,
+            *starter.grpc_sockets,
+            starter.management_socket,
+        }
+        ours |= {one.fileno() for ports in self._ports for one in ports if one}
+        ours.add(starter.ready_pipe)
         for descriptor in ours:
             if descriptor is not None:
                 os.close(descriptor)
@@ -124,26 +127,26 @@ class Supervisor:
 
     def _worker(self, number: int, loaded: list[Loaded]) -> Callable[[], None]:
         def run() -> None:
-            for other, listening in enumerate(self._sockets):
+            for other, ports in enumerate(self._ports):
                 if other != number:
-                    listening.close()
+                    ports.close()
             block = self._counters.blocks[number]
             ring = self._rings[number]
-            run_worker(self._settings, loaded, block, self._sockets[number], ring)
+            run_worker(self._settings, loaded, block, self._ports[number], ring)
 
         return run
 
     def _challenge(self, number: int, loaded: list[Loaded]) -> Callable[[], None]:
         def run() -> None:
-            for data in self._sockets:  # as in `_manage`
-                data.close()
+            for ports in self._ports:  # as in `_manage`
+                ports.close()
             run_challengers(loaded, self._counters.blocks[number], self._rings[number])
 
         return run
 
     def _manage(self, loaded: list[Loaded], listening: socket.socket) -> None:
-        for data in self._sockets:  # a copy left open would go on taking connections for nobody
-            data.close()
+        for ports in self._ports:  # a copy left open would go on taking connections for nobody
+            ports.close()
         run_management(self._settings, loaded, self._counters, listening)
 
     def run(self) -> int:
@@ -204,8 +207,8 @@ class Supervisor:
 
     def _end(self) -> int:
         """Let the workers finish, then their challengers, then the management port; then leave."""
-        for listening in self._sockets:
-            listening.close()
+        for ports in self._ports:
+            ports.close()
         _send(self._workers, signal.SIGTERM)
         wait = self._settings.drain_delay + self._settings.grace + EXTRA_SECONDS
         in_time = self._wait_for(self._workers, wait)
@@ -234,14 +237,25 @@ def _not_ready(block: Block) -> None:
     block.words[block.offset(READY.metric)] = 0
 
 
-def _listen(settings: Settings) -> tuple[socket.socket, list[socket.socket]]:
-    """Sockets of the management port and of the data port: those we were given, or our own."""
+def _listen(settings: Settings) -> tuple[socket.socket, list[Ports]]:
+    """Sockets of the management port and of the workers: those we were given, or our own."""
     starter = settings.starter
     if starter.management_socket is not None:
-        data = [socket.socket(fileno=number) for number in starter.data_sockets]
-        return socket.socket(fileno=starter.management_socket), data
+        data, grpc = map(_opened, (starter.data_sockets, starter.grpc_sockets))
+        return socket.socket(fileno=starter.management_socket), _ports(data, grpc)
     management = bind(settings.management_host, settings.management_port, 1)[0]
-    return management, bind(settings.host, settings.port, settings.workers)
+    data = bind(settings.host, settings.port, settings.workers)
+    if settings.grpc_port is None:
+        return management, _ports(data, [])
+    return management, _ports(data, bind(settings.host, settings.grpc_port, settings.workers))
+
+
+def _opened(numbers: Sequence[int]) -> list[socket.socket]:
+    return [socket.socket(fileno=number) for number in numbers]
+
+
+def _ports(data: list[socket.socket], grpc: list[socket.socket]) -> list[Ports]:
+    return [Ports(*each) for each in zip_longest(data, grpc)]
 
 
 def _fork(child: Child) -> int:

@@ -10,6 +10,7 @@ import socket
 import time
 from contextlib import suppress
 from functools import partial
+from typing import NamedTuple
 
 import uvloop
 
@@ -31,11 +32,24 @@ from tiltyard_engine.steps.base import Context
 from tiltyard_engine.tables import RoutingRefused
 
 
+class Ports(NamedTuple):
+    """The sockets that one worker accepts on."""
+
+    data: socket.socket
+    grpc: socket.socket | None
+
+    def close(self) -> None:
+        """Leave them to the others."""
+        self.data.close()
+        if self.grpc:
+            self.grpc.close()
+
+
 def run_worker(
     settings: Settings,
     loaded: list[Loaded],
     block: Block,
-    listening: socket.socket,
+    ports: Ports,
     ring: Ring,
 ) -> None:
     """Serve until SIGTERM, then finish what was accepted."""
@@ -44,7 +58,7 @@ def run_worker(
     for one in loaded:
         for session in one.sessions.values():
             session.after_fork()
-    uvloop.run(Worker(settings, loaded, block, ring).serve(listening))
+    uvloop.run(Worker(settings, loaded, block, ring).serve(ports))
 
 
 class Worker:
@@ -58,7 +72,7 @@ class Worker:
         self._ready = block.offset(READY.metric)
         self._replaced = False
 
-    async def serve(self, listening: socket.socket) -> None:
+    async def serve(self, ports: Ports) -> None:
         """Answer requests until the process is told to end."""
         loop = asyncio.get_running_loop()
         # Seeded by the system after the fork: workers must not share their chance.
@@ -69,6 +83,7 @@ class Worker:
         routes = open_faces(self._pipelines, self._settings.partition, self._settings.sizes)
         app = App(routes, scheduler, loop, self._block, self._settings.max_in_flight)
         server = Server(app.handle, app.refuse, self._settings.limits)
+        grpc = make_grpc(app, self._pipelines, self._settings) if ports.grpc else None
         ended = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, ended.set)
@@ -76,6 +91,8 @@ class Worker:
         def give_way() -> None:
             self._replaced = True
             server.stop_accepting()
+            if grpc:
+                grpc.stop_accepting()
             ended.set()
 
         loop.add_signal_handler(signal.SIGUSR1, give_way)
@@ -83,19 +100,12 @@ class Worker:
         self._reload()  # a restarted worker was forked with the first table
         for pipeline in self._pipelines:
             pipeline.begin()
-        grpc = await self._start_grpc(app)
-        await server.start(listening)
+        if grpc and ports.grpc:
+            await grpc.start(ports.grpc)
+        await server.start(ports.data)
         self._announce()
         await ended.wait()
         await self._end(server, grpc, app, scheduler)
-
-    async def _start_grpc(self, app: App) -> GrpcPort | None:
-        port = self._settings.grpc_port
-        if port is None:
-            return None
-        grpc = make_grpc(app, self._pipelines, self._settings)
-        await grpc.start(self._settings.host, port)
-        return grpc
 
     def _announce(self) -> None:
         """Tell the management port, and whoever waits for the start, that requests are taken."""
@@ -113,9 +123,12 @@ class Worker:
             self._block.words[self._ready] = 0
         server.drain()
         if grpc:
-            grpc.drain()
+            grpc.announce_end()
         await asyncio.sleep(self._settings.drain_delay)
         server.stop_accepting()
+        if grpc:
+            grpc.stop_accepting()
+            grpc.drain()
         # What was accepted is answered. What comes whole only when half the grace is over is
         # refused while there is time to say so: the rest is for what runs.
         grace = self._settings.grace
@@ -123,7 +136,7 @@ class Worker:
         finishing = asyncio.create_task(grpc.finished(grace)) if grpc else None
         in_time = await server.finished(grace)
         if finishing:
-            await finishing
+            in_time &= await finishing
         if not in_time:
             log("requests were cut off", grace_seconds=grace)
         for pipeline in self._pipelines:

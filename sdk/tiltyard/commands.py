@@ -84,7 +84,7 @@ def serve(  # noqa: PLR0913 - one argument an option
     management_port: PortNumber = MANAGEMENT_PORT,
     grpc_port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="Serve gRPC too; 8081 is usual, 0 any free one."),
+        typer.Option(min=0, max=65535, help="For gRPC; 8081 where it is free, 0 any free one."),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Processes.")] = 1,
     pvc: Annotated[list[Stand] | None, _folders("Stands in for a volume.")] = None,

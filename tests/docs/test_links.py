@@ -11,7 +11,7 @@ from documents import PAGES, ROOT, anchors, links, name_of, prose
 ELSEWHERE = ("https://", "mailto:")
 _TARGET = re.compile(r"^([a-z-]+):", re.MULTILINE)
 _MAKE = re.compile(r"`make ([a-z-]+)")
-_PATH = re.compile(r"[a-zA-Z_-]+(?:/[a-zA-Z_0-9-]+)*\.py\b")
+_PATH = re.compile(r"[a-zA-Z_0-9-]+(?:/[a-zA-Z_0-9-]+)*\.py\b")
 ENGINE = "runtime-image/tiltyard_engine"
 OPERATOR = "operator/tiltyard_operator"
 PLACES = ("", ENGINE, OPERATOR, "api/tiltyard_api", "api/tiltyard_api/v1alpha1", "tools")

@@ -138,6 +138,7 @@ class Engine:
     port: int
     management_port: int
     log_file: Path
+    grpc_port: int = 0
     faults_expected: bool = False
     """Whether its log may hold tracebacks."""
 
@@ -230,6 +231,7 @@ def running(
     flags: Sequence[str] = (),
     workers: int = 1,
     drain_delay: str = "100ms",
+    grpc: bool = False,
 ) -> Iterator[Engine]:
     """Run an engine until the block ends; its log must be free of tracebacks.
 
@@ -239,9 +241,11 @@ def running(
     data = _listening(workers)
     management = _listening(1)[0]
     ready, theirs = os.pipe()
-    sockets = [*data, management]
+    calls = _listening(workers) if grpc else []
+    sockets = [*data, management, *calls]
     handed = [
         *(f"--data-fd={one.fileno()}" for one in data),
+        *(f"--grpc-fd={one.fileno()}" for one in calls),
         f"--management-fd={management.fileno()}",
         f"--ready-fd={theirs}",
         f"--drain-delay={drain_delay}",
@@ -257,7 +261,7 @@ def running(
             pass_fds=[*(one.fileno() for one in sockets), theirs],
             start_new_session=True,
         )
-    engine = Engine(process, *ports, log_file)
+    engine = Engine(process, *ports, log_file, calls[0].getsockname()[1] if calls else 0)
     os.close(theirs)
     for one in sockets:
         one.close()  # else connections would still be taken when the engine takes none

@@ -11,7 +11,8 @@ import uvloop
 
 from loopback import echo, refuse
 from tiltyard_engine.http.limits import Limits
-from tiltyard_engine.http.server import Server, bind
+from tiltyard_engine.http.listener import bind
+from tiltyard_engine.http.server import Server
 
 
 async def serve(max_connections: int) -> None:

@@ -1,7 +1,6 @@
 """Engines that are spoken to over gRPC, and messages for them."""
 
 import contextlib
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,25 +44,13 @@ class Served:
 
 
 @contextlib.contextmanager
-def held_port() -> Iterator[int]:
-    """Hold a port that engines can share."""
-    with socket.socket() as held:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        held.bind((HOST, 0))
-        yield held.getsockname()[1]
-
-
-@contextlib.contextmanager
 def serving(
     workshop: Workshop,
     *pipelines: Compiled,
-    flags: tuple[str, ...] = (),
     **more: Any,  # noqa: ANN401
 ) -> Iterator[Served]:
-    with held_port() as port:
-        flags = ("--grpc-port", str(port), *flags)
-        with running(workshop, *pipelines, flags=flags, **more) as engine:
-            yield Served(engine, f"{HOST}:{port}")
+    with running(workshop, *pipelines, grpc=True, **more) as engine:
+        yield Served(engine, f"{HOST}:{engine.grpc_port}")
 
 
 @contextlib.contextmanager

@@ -14,8 +14,9 @@ import uvloop
 
 from tiltyard_engine.errors import Refusal
 from tiltyard_engine.http.limits import Limits
+from tiltyard_engine.http.listener import bind
 from tiltyard_engine.http.message import Handler, Reply, Request, Response
-from tiltyard_engine.http.server import Server, bind
+from tiltyard_engine.http.server import Server
 
 JSON = b"Content-Type: application/json\r\n"
 PATIENCE = 20.0

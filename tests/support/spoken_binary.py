@@ -11,12 +11,12 @@ import pyarrow as pa
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from bare_engines import HOST
-from grpc_served import held_port
 from planes import Answer, Plane
 from spoken import NAME, OURS, Asked, Face, Numbers, Told, missing, only, prefixed
 from tables import FILE, STREAM, packed, unpacked
 from tiltyard_engine.grpc.server import GrpcServer
 from tiltyard_engine.http.limits import Limits
+from tiltyard_engine.http.listener import bind
 
 STATUS_OF = {
     grpc.StatusCode.INVALID_ARGUMENT: 400,
@@ -61,8 +61,10 @@ class GrpcFace:
     async def _ask(self, plane: Plane, asked: Asked) -> Told:
         """The plane's turns are those of the loop that the server lives in."""
         server = GrpcServer(plane.app, [plane.served], plane.sizes, Limits())
-        with held_port() as port:
-            await server.start(HOST, port)
+        (listening,) = bind(HOST, 0, 1)
+        with listening:
+            await server.start(listening)
+            port = listening.getsockname()[1]
             async with grpc.aio.insecure_channel(f"{HOST}:{port}") as channel:
                 stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
                 metadata = [("x-tiltyard-variant", asked.pin)] if asked.pin else []
@@ -74,6 +76,7 @@ class GrpcFace:
                 except grpc.aio.AioRpcError as error:
                     told = _refused(error)
                 turning.cancel()
+            server.stop_accepting()
             await server.finished(0)
         plane.turns.idle()
         return told

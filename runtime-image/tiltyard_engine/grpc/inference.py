@@ -1,21 +1,21 @@
 """The service `inference.GRPCInferenceService`."""
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
-from typing import NoReturn
-
-import grpc
 
 from tiltyard_api.reasons import Reason
 from tiltyard_engine.app import App
+from tiltyard_engine.call import Call
 from tiltyard_engine.codecs.oip import Listed, Signature
 from tiltyard_engine.errors import Refusal
 from tiltyard_engine.faces.v2 import PLATFORM
 from tiltyard_engine.faces.variants import Variants
-from tiltyard_engine.grpc.face import GrpcFace, Incoming, InferRequest, refused
-from tiltyard_engine.grpc.messages import DecodeError, Message, message_class
-from tiltyard_engine.grpc.transport import Context, end, headers_of, metadata_of
+from tiltyard_engine.grpc.exchange import Exchange, Method
+from tiltyard_engine.grpc.face import GrpcFace, Incoming, InferRequest
+from tiltyard_engine.grpc.messages import Message, message_class
+from tiltyard_engine.grpc.metadata import CODES, Code
+from tiltyard_engine.grpc.unary import read, unary
 from tiltyard_engine.http.message import Response
 from tiltyard_engine.pipeline import ServedPipeline
 from tiltyard_engine.sizes import Sizes
@@ -31,62 +31,47 @@ class Inference:
         self._models = {
             one.plan.pipeline: _Model(one, Signature(one.plan, sizes.rows)) for one in pipelines
         }
-        self._closed = False
-        self.refused = 0
-        """Calls that came after the close."""
 
-    def close(self) -> None:
-        """Refuse calls from now on; those that were accepted go on."""
-        self._closed = True
-
-    def handlers(self) -> Mapping[str, grpc.RpcMethodHandler]:
-        """A handler for each method."""
-        plain = {
+    def methods(self) -> Mapping[str, Method]:
+        """What is done for each method."""
+        plain: Mapping[str, Callable[[Message], Message]] = {
             "ServerLive": self._live,
             "ServerReady": self._ready,
             "ModelReady": self._model_ready,
             "ServerMetadata": self._server_metadata,
             "ModelMetadata": self._model_metadata,
         }
-        handlers = {
-            name: grpc.unary_unary_rpc_method_handler(
-                method,
-                message_class(f"inference.{name}Request").FromString,
-                message_class(f"inference.{name}Response").SerializeToString,
-            )
-            for name, method in plain.items()
+        methods = {
+            name: Method(unary(message_class(f"inference.{name}Request"), answer))
+            for name, answer in plain.items()
         }
-        # Parsed by us, so that what cannot be parsed is the caller's fault and not ours.
-        return {**handlers, "ModelInfer": grpc.unary_unary_rpc_method_handler(self._infer)}
+        return {**methods, "ModelInfer": Method(self._infer)}
 
     @property
     def ready(self) -> bool:
         """Whether every Pipeline can be asked."""
         return all(model.served.ready for model in self._models.values())
 
-    async def _live(self, _request: Message, _context: Context) -> Message:
+    def _live(self, _request: Message) -> Message:
         return message_class("inference.ServerLiveResponse")(live=True)
 
-    async def _ready(self, _request: Message, _context: Context) -> Message:
+    def _ready(self, _request: Message) -> Message:
         return message_class("inference.ServerReadyResponse")(ready=self.ready)
 
-    async def _model_ready(self, request: Message, _context: Context) -> Message:
+    def _model_ready(self, request: Message) -> Message:
         model = self._models.get(request.name)
         there = model is not None and request.version in ("", *model.variants.names)
         ready = there and model is not None and model.served.ready
         return message_class("inference.ModelReadyResponse")(ready=ready)
 
-    async def _server_metadata(self, _request: Message, _context: Context) -> Message:
+    def _server_metadata(self, _request: Message) -> Message:
         answer = message_class("inference.ServerMetadataResponse")
         return answer(name="tiltyard", version=version("tiltyard"))
 
-    async def _model_metadata(self, request: Message, context: Context) -> Message:
-        try:
-            model = self._model(request.name)
-            if request.version:
-                model.variants.pin(request.version, "version")
-        except Refusal as refusal:
-            await self._refuse(context, refusal)
+    def _model_metadata(self, request: Message) -> Message:
+        model = self._model(request.name)
+        if request.version:
+            model.variants.pin(request.version, "version")
         answer = message_class("inference.ModelMetadataResponse")(
             name=request.name, versions=model.variants.names, platform=PLATFORM
         )
@@ -94,49 +79,18 @@ class Inference:
         _list(answer.outputs, model.signature.outputs)
         return answer
 
-    async def _infer(self, body: bytes, context: Context) -> bytes:
-        try:
-            request = Incoming(
-                "POST", "", "", headers_of(context), body, InferRequest.FromString(body)
-            )
-            model = self._model(request.message.model_name)
-        except DecodeError as error:
-            message = f"the message is no ModelInferRequest: {error}"
-            await self._refuse(context, Refusal(Reason.MALFORMED_BODY, message))
-        except Refusal as refusal:
-            await self._refuse(context, refusal)
-        response = await self._answer(model, request)
-        if response.status != 200:
-            await end(context, response)
-        context.set_trailing_metadata(metadata_of(response.headers))
-        return response.body
-
-    async def _answer(self, model: "_Model", request: Incoming) -> Response:
+    def _infer(self, exchange: Exchange, body: bytes) -> None:
         """Run a call; one whose client has gone or whose deadline is over is not begun."""
-        answered: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-
-        def reply(response: Response) -> None:
-            if not answered.done():
-                answered.set_result(response)
-
-        if self._closed:
-            self.refused += 1
-            model.served.recorder.refused(503, model.face.protocol)
-            return refused(Refusal(Reason.DRAINING, "this engine ends: send it to another"))
-        call = self._app.infer(model.face, model.served, request, reply)
         try:
-            return await answered
-        except asyncio.CancelledError:
-            if call is not None and call.refusal is None:
-                call.refusal = Refusal(Reason.REQUEST_TIMEOUT, "the client did not wait")
-            raise
-
-    async def _refuse(self, context: Context, refusal: Refusal) -> NoReturn:
-        """Refuse what leads to no Pipeline."""
-        response = refused(refusal)
-        self._app.count_stray(response.status, "grpc")
-        await end(context, response)
-        raise AssertionError("unreachable: abort raises")
+            message = read(InferRequest, body)
+            model = self._model(message.model_name)
+        except Refusal as refusal:
+            exchange.refuse(refusal)
+            return
+        request = Incoming("POST", "", "", exchange.head.headers, body, message)
+        call = self._app.infer(model.face, model.served, request, partial(_reply, exchange))
+        if call is not None:
+            exchange.left = partial(_give_up, call)
 
     def _model(self, name: str) -> "_Model":
         model = self._models.get(name)
@@ -157,18 +111,18 @@ class _Model:
         self.face = GrpcFace(served.plan, signature)
 
 
-def not_offered(method: str) -> grpc.RpcMethodHandler:
-    """A handler for methods that other servers have."""
-    name = method.rpartition("/")[2]
-    what = "shared memory is not offered: send tensors in the message"
-    if "SharedMemory" not in name:
-        what = "it is not offered: ask for the service's methods by reflection"
+def _reply(exchange: Exchange, response: Response) -> None:
+    if response.status == 200:
+        exchange.answer(response.body, response.headers)
+    else:
+        code = CODES.get(response.status, Code.UNKNOWN)
+        exchange.abort(code, response.body.decode(), response.headers)
 
-    async def refuse(_body: bytes, context: Context) -> bytes:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{name[:64]}: {what}")
-        return b""
 
-    return grpc.unary_unary_rpc_method_handler(refuse)
+def _give_up(call: Call) -> None:
+    """Refuse what nobody waits for: what has not run will not."""
+    if call.refusal is None:
+        call.refusal = Refusal(Reason.REQUEST_TIMEOUT, "the client did not wait")
 
 
 def _list(into: Message, tensors: Sequence[Listed]) -> None:

@@ -1,12 +1,11 @@
 """Server reflection: what grpcurl and its like ask for, in both of its versions."""
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 
-import grpc
-
+from tiltyard_engine.grpc.exchange import Exchange, Method
 from tiltyard_engine.grpc.messages import POOL, SERVICES, Message, message_class
-from tiltyard_engine.grpc.transport import Context
+from tiltyard_engine.grpc.metadata import Code
+from tiltyard_engine.grpc.unary import parsed
 
 VERSIONS = ("grpc.reflection.v1", "grpc.reflection.v1alpha")
 
@@ -14,35 +13,18 @@ VERSIONS = ("grpc.reflection.v1", "grpc.reflection.v1alpha")
 class Reflection:
     """Answers for one version of the service."""
 
-    def __init__(self, package: str, draining: asyncio.Event) -> None:
+    def __init__(self, package: str) -> None:
         self.service = f"{package}.ServerReflection"
         self._request = message_class(f"{self.service}Request")
         self._response = message_class(f"{self.service}Response")
-        self._draining = draining
 
-    def handlers(self) -> Mapping[str, grpc.RpcMethodHandler]:
-        """A handler for the only method."""
-        handler = grpc.stream_stream_rpc_method_handler(
-            self._answer_all, self._request.FromString, self._response.SerializeToString
-        )
-        return {"ServerReflectionInfo": handler}
+    def methods(self) -> Mapping[str, Method]:
+        """What is done for the only method: one question is answered after the other."""
+        handle = parsed(self._request, self._reply)
+        return {"ServerReflectionInfo": Method(handle, many=True)}
 
-    async def _answer_all(self, _requests: object, context: Context) -> AsyncIterator[Message]:
-        """Answer one question after the other, until the client or the engine ends."""
-        ending = asyncio.ensure_future(self._draining.wait())
-        try:
-            while True:
-                reading = asyncio.ensure_future(context.read())
-                await asyncio.wait({reading, ending}, return_when=asyncio.FIRST_COMPLETED)
-                if not reading.done():
-                    reading.cancel()
-                    return
-                request = reading.result()
-                if request is grpc.aio.EOF:
-                    return
-                yield self._answer(request)
-        finally:
-            ending.cancel()
+    def _reply(self, exchange: Exchange, request: Message) -> None:
+        exchange.send(self._answer(request).SerializeToString())
 
     def _answer(self, request: Message) -> Message:
         answer = self._response(valid_host=request.host, original_request=request)
@@ -76,7 +58,7 @@ def _file_of(symbol: str) -> Message:
 
 
 def _tell_nothing(answer: Message, what: str) -> None:
-    answer.error_response.error_code = grpc.StatusCode.NOT_FOUND.value[0]
+    answer.error_response.error_code = Code.NOT_FOUND
     answer.error_response.error_message = f"there is no {what}"
 
 

@@ -130,17 +130,16 @@ class Engine:
 def _start(arguments: Sequence[str], sockets: Sockets, ready: int) -> subprocess.Popen[bytes]:
     """Start an engine that inherits sockets and pipe, and our held signals."""
     data = [one.fileno() for one in sockets.data]
+    grpc = [one.fileno() for one in sockets.grpc]
     management = sockets.management.fileno()
     command = [
         *(sys.executable, "-P", "-m", "tiltyard_engine"),
         *arguments,
         *(f"--data-fd={number}" for number in data),
+        *(f"--grpc-fd={number}" for number in grpc),
         f"--management-fd={management}",
         f"--ready-fd={ready}",
         f"--parent={os.getpid()}",
     ]
-    if sockets.grpc:
-        host, port = sockets.grpc.getsockname()[:2]
-        command += [f"--host={host}", f"--grpc-port={port}"]
-    inherited = (*data, management, ready)
+    inherited = (*data, *grpc, management, ready)
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=inherited)  # noqa: S603 - our own program

@@ -3,17 +3,19 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 from tiltyard.local.compiled import compile_all
 from tiltyard.local.resolving import Sources, store_folder
 from tiltyard.local.service import Service, serving
 from tiltyard.local.signals import Stopped, held_signals, pause
-from tiltyard.local.sockets import open_sockets, url_of
+from tiltyard.local.sockets import GRPC_OPTION, PortTaken, Sockets, open_sockets, url_of
 from tiltyard.local.watch import POLL_SECONDS, FileWatch, follow, served
 from tiltyard.manifests import read_manifests
 from tiltyard.notices import notice, result
 from tiltyard.samples import curl_command
+from tiltyard_api.names import GRPC_PORT
 
 IDLE_SECONDS = 3600.0
 """Without a file to watch nothing happens but signals and the end of the engine."""
@@ -34,7 +36,7 @@ class Options:
     """Limits of the data port that are not the engine's own, by the names of their flags."""
 
     grpc_port: int | None = None
-    """None: nothing is served over gRPC."""
+    """None: the usual one, where that can be."""
 
     claims: Mapping[str, Path] = field(default_factory=dict)
     """Folders that stand in for the volumes of `pvc:` sources."""
@@ -60,12 +62,10 @@ def serve(files: Sequence[Path], options: Options, *, watch: bool) -> None:
 def _serve(files: Sequence[Path], options: Options, watched: FileWatch) -> None:
     sources = Sources(store_folder(), options.claims, options.secrets)
     compiled = compile_all(served(read_manifests(files).served()), sources)
-    sockets = open_sockets(
-        options.host, options.port, options.management_port, options.workers, options.grpc_port
-    )
+    sockets = _open_sockets(options)
     with serving(compiled, sockets, sources.store, options.limits) as service:
         if sockets.grpc:
-            notice(f"gRPC at {url_of(sockets.grpc).removeprefix('http://')}")
+            notice(f"gRPC at {url_of(sockets.grpc[0]).removeprefix('http://')}")
         result(ready_line(service))
         looked = 0.0
         while True:
@@ -78,6 +78,26 @@ def _serve(files: Sequence[Path], options: Options, watched: FileWatch) -> None:
             if ramps and time.monotonic() - looked >= LOOK_SECONDS:
                 looked = time.monotonic()
                 service.move_ramps()
+
+
+def _open_sockets(options: Options) -> Sockets:
+    """Listen; nobody who did not ask for gRPC shall fail for the sake of it."""
+
+    def listen(grpc_port: int | None) -> Sockets:
+        where = options.host, options.port, options.management_port
+        return open_sockets(*where, options.workers, grpc_port)
+
+    if options.grpc_port is not None:
+        return listen(options.grpc_port)
+    if find_spec("google") is None or find_spec("google.protobuf") is None:
+        return listen(None)  # the extra is not installed
+    try:
+        return listen(GRPC_PORT)
+    except PortTaken as taken:
+        if taken.option != GRPC_OPTION:
+            raise
+    notice(f"port {GRPC_PORT} is taken, so nothing is served over gRPC: choose a {GRPC_OPTION}")
+    return listen(None)
 
 
 def ready_line(service: Service) -> str:

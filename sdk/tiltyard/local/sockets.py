@@ -9,6 +9,8 @@ from tiltyard.failure import Failure
 BACKLOG = 4096
 """Connections that may wait for an engine; the kernel lowers it to net.core.somaxconn."""
 
+GRPC_OPTION = "--grpc-port"
+
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - not bound here
 """Where to reach a socket that listens on all addresses."""
 
@@ -20,6 +22,7 @@ class PortTaken(Failure):
         remedy = f"something does already; stop it or choose another {option}"
         super().__init__(f"cannot listen on {host} port {port}: {remedy}")
         self.port = port
+        self.option = option
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +33,19 @@ class Sockets:
     """One a worker: the kernel divides new connections between them."""
 
     management: socket.socket
-    grpc: socket.socket | None = None
-    """Holds the port; engines listen on it by sockets of their own."""
+    grpc: tuple[socket.socket, ...] = ()
+    """Likewise one a worker; empty where nothing is served over gRPC."""
 
     def close(self) -> None:
         """Stop listening, unless an engine still does."""
-        for one in (*self.data, self.management, *([self.grpc] if self.grpc else [])):
+        for one in (*self.data, self.management, *self.grpc):
             one.close()
 
 
 def open_sockets(
     host: str, port: int, management_port: int, workers: int, grpc_port: int | None = None
 ) -> Sockets:
-    """Listen on both ports, and hold the one of gRPC if there shall be one; 0 is any free one.
+    """Listen on both ports, and on the one of gRPC if there shall be one; 0 is any free one.
 
     Raises:
         PortTaken: something else listens on one of them.
@@ -50,10 +53,11 @@ def open_sockets(
 
     """
     opened: list[socket.socket] = []
+    calls = 0 if grpc_port is None else workers
     try:
         opened += _bind(host, port, workers, "--port")
         opened += _bind(host, management_port, 1, "--management-port")
-        grpc = None if grpc_port is None else _bind(host, grpc_port, 1, "--grpc-port")[0]
+        opened += _bind(host, grpc_port or 0, calls, GRPC_OPTION)
     except Failure:
         for one in opened:
             one.close()
@@ -61,7 +65,7 @@ def open_sockets(
     for one in opened:
         one.setblocking(False)
         one.listen(BACKLOG)
-    return Sockets(tuple(opened[:-1]), opened[-1], grpc)
+    return Sockets(tuple(opened[:workers]), opened[workers], tuple(opened[workers + 1 :]))
 
 
 def url_of(listening: socket.socket) -> str:

@@ -8,8 +8,8 @@ import pytest
 
 from loopback import PATIENCE, Client, serving
 from tiltyard_engine.http.limits import Limits
+from tiltyard_engine.http.listener import bind
 from tiltyard_engine.http.message import Reply, Request, Response
-from tiltyard_engine.http.server import bind
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
