@@ -1,5 +1,7 @@
 """What counts say of a candidate."""
 
+import random
+
 import pytest
 
 from canaries import key_counts, make_wanted, request_counts
@@ -107,6 +109,26 @@ def test_a_candidate_that_always_fails_is_off_soon(weight: float, most: int, eng
         if engine_latch(counts, [row], table(want, weight), 0):
             return
     pytest.fail(f"still on after {most} units")
+
+
+@pytest.mark.parametrize(("weight", "most"), [(50, 40), (5, 12)])
+def test_it_is_off_as_soon_beside_a_stable_model_that_fails_now_and_then(
+    weight: float, most: int
+) -> None:
+    chance, want = random.Random(9), make_wanted(TEN, deployment={"replicas": 3})
+    for _ in range(100):
+        mine, stable, stable_bad = 0, 0, 0
+        while mine < most:
+            if chance.random() < weight / 100:
+                mine += 1
+                counts = request_counts(stable=(stable, stable_bad), candidate=(mine, mine))
+                if engine_latch(counts, [Row(mine, stable, stable_bad)], table(want, weight), 0):
+                    break
+            else:
+                stable += 1
+                stable_bad += chance.random() < 0.01
+        else:
+            pytest.fail(f"still on after {most} units")
 
 
 @pytest.mark.parametrize(("weight", "most"), [(50, 40), (5, 12)])
