@@ -55,7 +55,7 @@ HEADER_BYTES = 32 << 10
 """Most bytes of an answer's lengths."""
 
 LAST_WORDS = 5.0
-"""Seconds to wait for the keeper to say how a worker ended; it takes milliseconds where a core is free."""
+"""Seconds to wait for the keeper to say how a worker ended; mostly milliseconds."""
 
 
 class RaisedError(ModelError):
