@@ -41,7 +41,7 @@ class Cluster:
         try:
             config.load_kube_config(client_configuration=configuration)
             _, context = config.list_kube_config_contexts()
-        except (ConfigException, OSError) as error:
+        except Exception as error:  # its loader trips over bad files in many ways
             why = f"the kubeconfig cannot be used: {error}: is KUBECONFIG right, does kubectl work?"
             raise Failure(why.replace("\n", " ")) from error
         configuration.retries = False

@@ -19,7 +19,7 @@ def test_every_limit_of_the_engine_is_an_option_with_its_default(name: str) -> N
 
 
 def test_help_loads_only_what_it_needs() -> None:
-    heavy = "yaml, rich.table, urllib3, numpy, onnxruntime, pandas, pyarrow"
+    heavy = "yaml, rich.table, urllib3, kubernetes, numpy, onnxruntime, pandas, pyarrow"
     code = f"import sys, tiltyard.commands; print({{*sys.modules}} & {{*'{heavy}'.split(', ')}})"
     run = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
