@@ -1,6 +1,7 @@
 """What GitOps tools see and do: kstatus and Argo CD at every moment, applying again."""
 
 import json
+import re
 import subprocess
 import threading
 import time
@@ -194,3 +195,29 @@ def test_the_health_checks_are_added_to_argo_cds_configuration_and_leave_the_res
         for kind in ("Pipeline", "Model")
         for path in [ROOT / "gitops/argocd" / kind / "health.lua"]
     }
+
+
+@pytest.mark.parametrize("broken", ["", " &&"], ids=["as shipped", "broken"])
+def test_the_expressions_for_flux_are_ones_that_kubernetes_can_compile(
+    kubectl: Kubectl, broken: str
+) -> None:
+    text = (ROOT / "gitops/flux/flux.yaml").read_text()
+    (kustomization,) = (one for one in yaml.safe_load_all(text) if one["kind"] == "Kustomization")
+    (check,) = kustomization["spec"]["healthCheckExprs"]
+    expressions = [check[name] for name in ("current", "failed", "inProgress")]
+    rule = {"apiGroups": ["tiltyard.dev"], "apiVersions": ["*"], "resources": ["pipelines"]}
+    policy = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": f"{kubectl.namespace}-flux"},
+        "spec": {
+            "matchConstraints": {"resourceRules": [{**rule, "operations": ["UPDATE"]}]},
+            "validations": [
+                {"expression": re.sub(r"(?<!\.)\b(status|metadata)\.", r"object.\1.", one) + broken}
+                for one in expressions
+            ],
+        },
+    }
+    flags = ["--dry-run=server", "--filename=-"]
+    done = kubectl.run("create", *flags, stdin=yaml.safe_dump(policy))
+    assert (done.returncode == 0) == (broken == ""), done.stderr
