@@ -31,10 +31,10 @@ demo: run-env ## serve the bike-demand example and send real traffic through its
 	$(BIN)/tiltyard demo
 
 test: node-programs ## run the tests (everything but what is marked full)
-	$(BIN)/pytest -n 2 -m "not full"
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not full"
 
 test-full: node-programs ## run every test, the long ones too
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 cluster: dev-env ## run a Kubernetes control plane and the operator on this machine, until Ctrl-C
 	@PYTHONPATH=tools:tests/support $(BIN)/python -m laptop

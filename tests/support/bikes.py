@@ -49,7 +49,13 @@ def condition(obj: Object, kind: str) -> Object:
 
 
 def await_condition(
-    kubectl: Kubectl, kind: str, status: str, reason: str, what: str = f"typ/{NAME}"
+    kubectl: Kubectl,
+    kind: str,
+    status: str,
+    reason: str,
+    what: str = f"typ/{NAME}",
+    *,
+    seconds: float = 60,
 ) -> Object:
     """Wait until a condition says this of the current generation; the object."""
 
@@ -58,16 +64,16 @@ def await_condition(
         return (found.get("status"), found.get("reason")) == (status, reason)
 
     try:
-        await_that(holds, 60)
+        await_that(holds, seconds)
     except AssertionError as error:
         told = json.dumps(kubectl.get(what).get("status", {}).get("conditions"), indent=1)
         raise AssertionError(f"{kind} is not {status}, {reason}; it is\n{told}") from error
     return kubectl.get(what)
 
 
-def await_ready(kubectl: Kubectl) -> Object:
+def await_ready(kubectl: Kubectl, seconds: float = 60) -> Object:
     """Wait until the Pipeline is ready."""
-    return await_condition(kubectl, "Ready", "True", "Serving")
+    return await_condition(kubectl, "Ready", "True", "Serving", seconds=seconds)
 
 
 def writes(audit_log: Path, namespace: str, user: str = "tiltyard-operator") -> list[str]:

@@ -69,10 +69,15 @@ def snapshotter() -> str:
     return "overlayfs" if _overlays() else "native"
 
 
+def opened() -> Store:
+    """Give the store as it is."""
+    _FOLDER.mkdir(parents=True, exist_ok=True)
+    return Store("overlay" if _overlays() else "vfs")
+
+
 def prepare() -> Store:
     """Build what is missing or stale; a minute or two at first, seconds where nothing changed."""
-    _FOLDER.mkdir(parents=True, exist_ok=True)
-    store = Store("overlay" if _overlays() else "vfs")
+    store = opened()
     with _alone():
         if not store.has(_BASE):
             _make_base(store)

@@ -1,0 +1,137 @@
+"""A Pipeline on a real kubelet: it answers by its Service, within what it was given."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import urllib3
+
+from bikes import await_ready
+from cluster.api import Api, ApiError
+from cluster.node import cgroups
+from cluster.node.images import name_of
+from kubectl import Kubectl
+from manifests import bike_record
+from pods import CPUS, MEMORY, ROLLS_SECONDS, address, bikes_from, engines, inside
+
+Object = dict[str, Any]
+
+pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("node")]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def pipeline(kubectl: Kubectl, models: str) -> Object:
+    """A Pipeline of two pods that serves."""
+    kubectl.apply(bikes_from(models))
+    return await_ready(kubectl, ROLLS_SECONDS)
+
+
+def test_it_answers_through_its_service_from_this_machine(kubectl: Kubectl) -> None:
+    url = f"http://{address(kubectl)}/pipelines/bikes"
+    answer = urllib3.request("POST", url, json=[bike_record(rider="rider-1")])
+    assert answer.status == 200
+    assert answer.headers["X-Tiltyard-Variant"].startswith("demand=")
+    assert len(answer.json()[0]["out"]["bikers"]) == 1
+
+
+def test_it_answers_through_its_service_from_another_pod(kubectl: Kubectl) -> None:
+    body = json.dumps([bike_record(rider="rider-1")])
+    said = inside(
+        kubectl,
+        "import sys, urllib.request as u;"
+        f"asked = u.Request('http://{address(kubectl)}/pipelines/bikes', {body.encode()!r},"
+        " {'Content-Type': 'application/json'});"
+        "print(u.urlopen(asked, timeout=30).read().decode())",
+    )
+    assert len(json.loads(said)[0]["out"]["bikers"]) == 1
+
+
+def test_limits_are_in_force_and_the_engine_knows_them(kubectl: Kubectl) -> None:
+    for pod in engines(kubectl):
+        (container,) = pod["status"]["containerStatuses"]
+        group = pod["metadata"]["uid"], container["containerID"].partition("://")[2]
+        if cgroups.unified():
+            quota, period = map(int, cgroups.limit(*group, "", "cpu.max").split())
+            memory = int(cgroups.limit(*group, "", "memory.max"))
+        else:
+            quota = int(cgroups.limit(*group, "cpu", "cpu.cfs_quota_us"))
+            period = int(cgroups.limit(*group, "cpu", "cpu.cfs_period_us"))
+            memory = int(cgroups.limit(*group, "memory", "memory.limit_in_bytes"))
+        assert quota / period == pytest.approx(CPUS)
+        assert memory == MEMORY * 2**20
+    name = engines(kubectl)[0]["metadata"]["name"]
+    workers = kubectl("exec", name, "--container=engine", "--", "python", "-c", COUNT_WORKERS)
+    assert workers.split() == ["1"], "part of a processor is one worker's"
+
+
+COUNT_WORKERS = """
+import json, urllib.request
+told = json.load(urllib.request.urlopen("http://127.0.0.1:9090/status", timeout=30))
+print(len(told["workers"]))
+"""
+
+
+def test_pods_have_no_root_and_nothing_to_write_on(kubectl: Kubectl) -> None:
+    said = inside(
+        kubectl,
+        "import os; print(os.getuid(), os.getgid());"
+        "print([f for f in ('/x', '/opt/tiltyard/x') if os.access(os.path.dirname(f), os.W_OK)])",
+    )
+    assert said.split("\n")[:2] == ["65532 65532", "[]"]
+    level = kubectl.get("namespace", kubectl.namespace)["metadata"]["labels"]
+    assert level["pod-security.kubernetes.io/enforce"] == "restricted"
+    rooted = {"name": "rooted", "image": name_of("engine"), "securityContext": {"runAsUser": 0}}
+    bad = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "rooted"},
+        "spec": {"containers": [rooted]},
+    }
+    refused = kubectl.run("apply", "--filename=-", stdin=json.dumps(bad))
+    assert "violates PodSecurity" in refused.stderr
+
+
+@pytest.fixture
+def as_engine(kubectl: Kubectl, node_plane: Any) -> Iterator[Callable[[str], int]]:  # noqa: ANN401 - see conftest
+    """Ask the API server as an engine does; gives the status of the answer."""
+    token = kubectl("create", "token", "bikes").strip()
+    client = Api(node_plane.url, token, node_plane.ca)
+
+    def ask(path: str) -> int:
+        try:
+            client.call("GET", path)
+        except ApiError as error:
+            return error.status
+        return 200
+
+    yield ask
+    client.close()
+
+
+def test_an_engine_may_read_one_object_and_no_other(
+    kubectl: Kubectl, as_engine: Callable[[str], int]
+) -> None:
+    here = f"/api/v1/namespaces/{kubectl.namespace}"
+    own = "fieldSelector=metadata.name%3Dbikes-routing"
+    allowed = {
+        f"{here}/configmaps/bikes-routing",
+        f"{here}/configmaps?{own}",
+        f"{here}/configmaps?{own}&watch=true&timeoutSeconds=1&resourceVersion=0&limit=1",
+    }
+    plan = next(
+        one["metadata"]["name"]
+        for one in kubectl.get("configmaps")["items"]
+        if "-plan-" in one["metadata"]["name"]
+    )
+    refused = {
+        f"{here}/configmaps/{plan}",
+        f"{here}/configmaps",
+        f"{here}/secrets",
+        f"{here}/pods",
+        f"/apis/tiltyard.dev/v1alpha1/namespaces/{kubectl.namespace}/pipelines/bikes",
+        "/api/v1/nodes",
+    }
+    assert {path: as_engine(path) for path in refused} == dict.fromkeys(refused, 403)
+    told = {path: as_engine(path) for path in sorted(allowed) if "watch" not in path}
+    assert set(told.values()) == {200}
