@@ -5,9 +5,10 @@ are told apart by their draw, so that the sets of several engines can be united 
 twice; requests are plain numbers, kept for each incarnation of an engine.
 """
 
-from typing import Annotated
+from base64 import b64decode
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from tiltyard_api.base import Contract
 from tiltyard_api.v1alpha1.stage import Guard, Latch
@@ -15,7 +16,10 @@ from tiltyard_api.v1alpha1.stage import Guard, Latch
 MOST_KEYS = 4096
 """Draws that one set holds."""
 
-Keys = Annotated[str, Field(max_length=-(-MOST_KEYS * 8 // 3) * 4 + 4)]
+WORD = 8
+"""Bytes of a draw."""
+
+Keys = Annotated[str, Field(max_length=-(-MOST_KEYS * WORD // 3) * 4 + 4)]
 """Draws in ascending order, each 8 bytes, big endian, all in base64."""
 
 
@@ -26,6 +30,16 @@ class Units(Contract):
     """Requests; the number of `keys` where units are keys."""
 
     keys: Keys | None = None
+
+    @model_validator(mode="after")
+    def _keys_are_counted(self) -> Self:
+        try:
+            raw = b64decode(self.keys or "", validate=True)
+        except ValueError as error:
+            raise ValueError("its keys are no base64: write the draws anew") from error
+        if self.keys is not None and len(raw) != WORD * self.count:
+            raise ValueError(f"{len(raw)} bytes are no {self.count} draws: write them anew")
+        return self
 
 
 class Tally(Contract):

@@ -4,8 +4,7 @@ import base64
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 
-WORD = 8
-"""Bytes of a draw."""
+from tiltyard_api.evidence import WORD
 
 _ALL = 2**64 - 1
 

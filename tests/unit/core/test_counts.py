@@ -7,10 +7,11 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from canaries import key_counts, request_counts
 from tiltyard_api.base import canonical
-from tiltyard_api.evidence import MOST_KEYS, CanaryCounts, CanaryLedger
+from tiltyard_api.evidence import MOST_KEYS, CanaryCounts, CanaryLedger, Units
 from tiltyard_api.v1alpha1.stage import Guard
 from tiltyard_core.counts import MOST_INCARNATIONS, remember, total, united
 from tiltyard_core.units import mixed, packed, sampled, thinned, unpacked
@@ -99,6 +100,19 @@ def test_sets_are_read_as_they_were_written(found: frozenset[int]) -> None:
 def test_what_is_no_set_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"padd|draws|base64"):
         unpacked(text)
+
+
+@pytest.mark.parametrize(
+    ("keys", "count", "why"),
+    [
+        ("?", 0, "are no base64"),
+        ("AAAA", 0, "3 bytes are no 0 draws"),
+        (packed([1, 2]), 3, "16 bytes are no 3 draws"),
+    ],
+)
+def test_keys_that_are_not_as_many_as_they_say_are_refused(keys: str, count: int, why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        Units(count=count, keys=keys)
 
 
 def test_a_sample_grows_coarser_where_it_would_not_fit() -> None:
