@@ -250,9 +250,9 @@ def _cpus(deployment: Object) -> str:
 
 
 def _settle(operator: OperatorProcess) -> None:
-    """Wait until nothing was written for a while."""
+    """Wait until nothing was written for as long as pods may wait for a node, and looks apart."""
     writes, since = -1.0, time.monotonic()
-    while time.monotonic() - since < 10:
+    while time.monotonic() - since < 50:
         now = operator.count("tiltyard_operator_writes_total") - operator.count(
             'tiltyard_operator_writes_total{kind="Lease"'
         )

@@ -5,6 +5,7 @@ import os
 import pytest
 from hypothesis import settings
 
+import rests
 from cluster.binaries import Binaries, MissingError, find
 from cluster.shared import SUMMARY
 
@@ -17,9 +18,10 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """Say which control plane the tests used; only this process still writes to the terminal."""
-    summary = config._tmp_path_factory.getbasetemp() / "control-plane" / SUMMARY
-    if summary.exists():
-        terminalreporter.write_line(summary.read_text().strip())
+    plane = config._tmp_path_factory.getbasetemp() / "control-plane"
+    if (plane / SUMMARY).exists():
+        terminalreporter.write_line((plane / SUMMARY).read_text().strip())
+        terminalreporter.write_line(rests.summary(plane.glob("plane-*")))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -16,6 +16,15 @@ from kubectl import Kubectl
 from localnode.node import LABEL, LocalNode, running_node
 from operators import OperatorProcess, Operators
 
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give these tests the time that they take where a machine does much else."""
+    for item in items:
+        if item.path.parent == HERE and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(400))
+
 
 @pytest.fixture(scope="session")
 def control_plane(

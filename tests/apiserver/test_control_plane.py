@@ -31,22 +31,22 @@ def test_our_resources_are_served(kubectl: Kubectl) -> None:
 
 
 def test_a_namespace_gets_its_service_account(kubectl: Kubectl) -> None:
-    kubectl("wait", "--for=create", "serviceaccount/default", "--timeout=30s")
+    kubectl("wait", "--for=create", "serviceaccount/default", "--timeout=120s")
     assert kubectl("create", "token", "default").count(".") == 2
 
 
 def test_a_deployment_gets_its_pods(kubectl: Kubectl) -> None:
     kubectl("create", "deployment", "web", "--image=web", "--replicas=2")
-    kubectl("wait", "--for=create", "pod", "--selector=app=web", "--timeout=30s")
+    kubectl("wait", "--for=create", "pod", "--selector=app=web", "--timeout=120s")
     owners = kubectl("get", "replicasets", "--output=jsonpath={..ownerReferences[0].name}")
     assert owners == "web"
 
 
 def test_what_is_owned_goes_with_its_owner(kubectl: Kubectl) -> None:
     kubectl("create", "deployment", "web", "--image=web")
-    kubectl("wait", "--for=create", "replicaset", "--selector=app=web", "--timeout=30s")
+    kubectl("wait", "--for=create", "replicaset", "--selector=app=web", "--timeout=120s")
     kubectl("delete", "deployment", "web", "--wait=false")
-    kubectl("wait", "--for=delete", "replicaset", "--selector=app=web", "--timeout=30s")
+    kubectl("wait", "--for=delete", "replicaset", "--selector=app=web", "--timeout=120s")
 
 
 def test_rights_are_what_roles_give(kubectl: Kubectl) -> None:

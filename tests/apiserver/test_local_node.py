@@ -88,7 +88,7 @@ def waiting_for(kubectl: Kubectl) -> str:
 
 def test_a_deployment_serves_from_addresses_of_its_own_and_rolls(kubectl: Kubectl) -> None:
     kubectl.apply(content("hello"), deployment(pod(web())))
-    kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+    kubectl("rollout", "status", "deployment/web", "--timeout=120s")
     pods = kubectl.get("pods")["items"]
     addresses = {one["status"]["podIP"] for one in pods}
     assert len(addresses) == 2
@@ -96,10 +96,10 @@ def test_a_deployment_serves_from_addresses_of_its_own_and_rolls(kubectl: Kubect
         assert urllib3.request("GET", f"http://{address}:8080/page").data == b"hello"
     rolled = deployment(pod(web(env=[ADDRESS, {"name": "ROLLED", "value": "yes"}])))
     kubectl.apply(rolled)
-    kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+    kubectl("rollout", "status", "deployment/web", "--timeout=120s")
     names = {one["metadata"]["name"] for one in pods}
     for name in names:
-        kubectl("wait", "--for=delete", f"pod/{name}", "--timeout=30s")
+        kubectl("wait", "--for=delete", f"pod/{name}", "--timeout=120s")
     assert len(kubectl.get("pods")["items"]) == 2
 
 
@@ -108,26 +108,26 @@ def test_a_pod_waits_for_what_it_mounts(kubectl: Kubectl) -> None:
     await_that(lambda: "not found" in str(status_of(kubectl).get("state")))
     assert waiting_for(kubectl) == "ContainerCreating"
     kubectl.apply(content("late"))
-    kubectl("wait", "--for=condition=Ready", "pod/one", "--timeout=30s")
+    kubectl("wait", "--for=condition=Ready", "pod/one", "--timeout=120s")
 
 
 def test_readiness_follows_the_probe(kubectl: Kubectl, local_node: LocalNode) -> None:
     kubectl.apply(content("hello"), pod(web()))
-    kubectl("wait", "--for=condition=Ready", "pod/one", "--timeout=30s")
+    kubectl("wait", "--for=condition=Ready", "pod/one", "--timeout=120s")
     local_node.freeze("one")
-    kubectl("wait", "--for=condition=Ready=False", "pod/one", "--timeout=30s")
+    kubectl("wait", "--for=condition=Ready=False", "pod/one", "--timeout=120s")
     assert status_of(kubectl)["restartCount"] == 0
     local_node.thaw("one")
-    kubectl("wait", "--for=condition=Ready", "pod/one", "--timeout=30s")
+    kubectl("wait", "--for=condition=Ready", "pod/one", "--timeout=120s")
 
 
 def test_a_killed_container_is_started_again(kubectl: Kubectl, local_node: LocalNode) -> None:
     kubectl.apply(content("hello"), pod(web()))
-    kubectl("wait", "--for=condition=Ready", "pod/one", "--timeout=30s")
+    kubectl("wait", "--for=condition=Ready", "pod/one", "--timeout=120s")
     local_node.crash("one")
     await_that(lambda: status_of(kubectl)["restartCount"] == 1)
     assert status_of(kubectl)["lastState"]["terminated"]["exitCode"] == 137
-    kubectl("wait", "--for=condition=Ready", "pod/one", "--timeout=30s")
+    kubectl("wait", "--for=condition=Ready", "pod/one", "--timeout=120s")
 
 
 def test_init_containers_run_first_and_share_volumes(kubectl: Kubectl) -> None:
@@ -137,7 +137,7 @@ def test_init_containers_run_first_and_share_volumes(kubectl: Kubectl) -> None:
     one = pod(serving, init=(fetch,))
     one["spec"]["volumes"] = [{"name": "data", "emptyDir": {}}]
     kubectl.apply(one)
-    kubectl("wait", "--for=condition=Ready", "pod/one", "--timeout=30s")
+    kubectl("wait", "--for=condition=Ready", "pod/one", "--timeout=120s")
     status = kubectl.get("pod", "one")["status"]
     assert status["initContainerStatuses"][0]["state"]["terminated"]["exitCode"] == 0
     page = urllib3.request("GET", f"http://{status['podIP']}:8080/page")
@@ -163,7 +163,7 @@ def test_a_claim_is_the_folder_of_its_volume(kubectl: Kubectl, tmp_path: Path) -
     one = pod(web())
     one["spec"]["volumes"] = [{"name": "content", "persistentVolumeClaim": {"claimName": "kept"}}]
     kubectl.apply(volume, claim, one)
-    kubectl("wait", "--for=condition=Ready", "pod/one", "--timeout=60s")
+    kubectl("wait", "--for=condition=Ready", "pod/one", "--timeout=120s")
     address = kubectl.get("pod", "one")["status"]["podIP"]
     assert urllib3.request("GET", f"http://{address}:8080/page").data == b"kept"
     kubectl("delete", "pv", kubectl.namespace, "--wait=false")
@@ -179,7 +179,7 @@ def test_a_job_reports_its_message_and_its_exit_code(kubectl: Kubectl) -> None:
         "spec": {"template": {"spec": one["spec"]}, "backoffLimit": 0},
     }
     kubectl.apply(content("hello"), job)
-    kubectl("wait", "--for=condition=Complete", "job/resolve", "--timeout=30s")
+    kubectl("wait", "--for=condition=Complete", "job/resolve", "--timeout=120s")
     (done,) = kubectl.get("pods", "--selector=job-name=resolve")["items"]
     ended = done["status"]["containerStatuses"][0]["state"]["terminated"]
     assert (ended["exitCode"], ended["message"]) == (0, '{"found": 3}')
@@ -190,7 +190,7 @@ def test_a_job_that_fails_says_so_with_its_last_words(kubectl: Kubectl) -> None:
     failing = script("import sys; sys.exit('no such bucket')")
     one = pod(failing | {"terminationMessagePolicy": "FallbackToLogsOnError"}, policy="Never")
     kubectl.apply(content("hello"), one)
-    kubectl("wait", "--for=jsonpath={.status.phase}=Failed", "pod/one", "--timeout=30s")
+    kubectl("wait", "--for=jsonpath={.status.phase}=Failed", "pod/one", "--timeout=120s")
     ended = status_of(kubectl)["state"]["terminated"]
     assert (ended["exitCode"], ended["message"].strip()) == (1, "no such bucket")
 
@@ -205,7 +205,7 @@ def test_deletion_asks_first_and_kills_after_the_grace(kubectl: Kubectl, tmp_pat
     one = pod(script(deaf))
     one["spec"]["terminationGracePeriodSeconds"] = 2
     kubectl.apply(content("hello"), one)
-    kubectl("wait", "--for=condition=Ready", "pod/one", "--timeout=30s")
+    kubectl("wait", "--for=condition=Ready", "pod/one", "--timeout=120s")
     kubectl("delete", "pod", "one", "--wait=false")
     await_that(note.exists, 10)
     assert "deletionTimestamp" in kubectl.get("pod", "one")["metadata"]
@@ -217,16 +217,16 @@ def test_images_that_cannot_be_pulled(kubectl: Kubectl, local_node: LocalNode) -
     kubectl.apply(content("hello"), pod(web()))
     await_that(lambda: waiting_for(kubectl) == "ImagePullBackOff")
     local_node.refused_images.clear()
-    kubectl("wait", "--for=condition=Ready", "pod/one", "--timeout=30s")
+    kubectl("wait", "--for=condition=Ready", "pod/one", "--timeout=120s")
 
 
 def test_nodes_that_take_no_more_pods(kubectl: Kubectl, local_node: LocalNode) -> None:
     local_node.cordon()
     kubectl.apply(content("hello"), pod(web()))
     unschedulable = "--for=jsonpath={.status.conditions[0].reason}=Unschedulable"
-    kubectl("wait", unschedulable, "pod/one", "--timeout=30s")
+    kubectl("wait", unschedulable, "pod/one", "--timeout=120s")
     local_node.uncordon()
-    kubectl("wait", "--for=condition=Ready", "pod/one", "--timeout=30s")
+    kubectl("wait", "--for=condition=Ready", "pod/one", "--timeout=120s")
 
 
 def test_a_pod_may_speak_to_the_api_server_as_its_account(kubectl: Kubectl) -> None:
@@ -243,12 +243,12 @@ def test_a_pod_may_speak_to_the_api_server_as_its_account(kubectl: Kubectl) -> N
         " file=open('/dev/termination-log', 'w'))"
     )
     kubectl.apply(content("hello"), pod(script(asking), policy="Never"))
-    kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/one", "--timeout=30s")
+    kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/one", "--timeout=120s")
     said = status_of(kubectl)["state"]["terminated"]["message"]
     assert f"system:serviceaccount:{kubectl.namespace}:default" in said
 
 
 def test_a_namespace_with_pods_can_be_deleted(kubectl: Kubectl) -> None:
     kubectl.apply(content("hello"), deployment(pod(web())))
-    kubectl("rollout", "status", "deployment/web", "--timeout=60s")
-    kubectl("delete", "namespace", kubectl.namespace, "--timeout=50s")
+    kubectl("rollout", "status", "deployment/web", "--timeout=120s")
+    kubectl("delete", "namespace", kubectl.namespace, "--timeout=120s")

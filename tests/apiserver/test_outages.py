@@ -208,7 +208,7 @@ def test_what_happened_while_the_operator_was_down_is_made_up_for(operated: Grou
     operated.down()
     operated.kubectl.apply(SECOND)
     delete(operated, "service", NAME)
-    operated.kubectl("delete", "pipeline", NAME, "--timeout=20s")  # nothing of ours holds it
+    operated.kubectl("delete", "pipeline", NAME, "--timeout=120s")  # nothing of ours holds it
     operated.kubectl.apply(SECOND)
     operated.kubectl.apply(FIRST)
     operated.up()
@@ -229,7 +229,7 @@ def test_a_change_that_is_taken_back_at_any_moment_leaves_no_trace(operated: Gro
 
 @pytest.mark.parametrize("how", ["background", "foreground", "orphan"])
 def test_deletion_of_every_kind_ends(operated: Ground, how: str) -> None:
-    operated.kubectl("delete", "pipeline", NAME, f"--cascade={how}", "--timeout=60s")
+    operated.kubectl("delete", "pipeline", NAME, f"--cascade={how}", "--timeout=120s")
     if how == "orphan":
         left = {one["metadata"]["name"] for one in kinds(operated)}
         time.sleep(3)
@@ -240,7 +240,7 @@ def test_deletion_of_every_kind_ends(operated: Ground, how: str) -> None:
 
 def test_a_namespace_can_be_deleted_in_the_middle_of_things(operated: Ground) -> None:
     operated.kubectl.apply(SECOND)
-    operated.kubectl("delete", "namespace", operated.kubectl.namespace, "--timeout=55s")
+    operated.kubectl("delete", "namespace", operated.kubectl.namespace, "--timeout=120s")
 
 
 @pytest.mark.parametrize(
@@ -278,13 +278,13 @@ def test_a_quota_is_told_of_and_its_end_is_noticed(operated: Ground) -> None:
     operated.api.call("POST", path, quota)
     await_that(lambda: operated.api.call("GET", f"{path}/none").get("status", {}).get("hard"))
     delete(operated, "service", NAME)
-    operated.kubectl("wait", "--for=condition=Stalled", f"pipeline/{NAME}", "--timeout=30s")
+    operated.kubectl("wait", "--for=condition=Stalled", f"pipeline/{NAME}", "--timeout=120s")
     said = operated.kubectl("get", "pipeline", NAME, "--output=jsonpath={.status.conditions}")
     assert "exceeded quota: none" in said
     delete(operated, "poddisruptionbudget", NAME)
     await_that(lambda: "PodDisruptionBudget" in {one["kind"] for one in kinds(operated)})
     operated.api.call("PATCH", f"{path}/none", {"spec": {"hard": {"count/services": "5"}}}, MERGE)
-    operated.kubectl("wait", "--for=condition=Ready", f"pipeline/{NAME}", "--timeout=60s")
+    operated.kubectl("wait", "--for=condition=Ready", f"pipeline/{NAME}", "--timeout=120s")
     assert "Service" in {one["kind"] for one in kinds(operated)}
 
 

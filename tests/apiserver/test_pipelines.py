@@ -49,7 +49,7 @@ def test_a_pipeline_gets_ready_answers_and_then_nothing_is_written(
     kubectl: Kubectl, control_plane: ControlPlane, namespace: str
 ) -> None:
     kubectl.apply(bikes(replicas=2))
-    kubectl("wait", "--for=condition=Ready", f"typ/{NAME}", "--timeout=50s")
+    kubectl("wait", "--for=condition=Ready", f"typ/{NAME}", "--timeout=120s")
     pipeline = kubectl.get("typ", NAME)
     for kind, child in children(kubectl).items():
         owners = [one["uid"] for one in child["metadata"]["ownerReferences"]]

@@ -20,7 +20,7 @@ from operators import PLAIN, OperatorProcess, Operators, create
 from tiltyard_operator.kinds import CONFIG_MAP, PIPELINE
 from waiting import await_that
 
-SOON = 10.0
+SOON = 40.0
 """Seconds in which what an event tells of is done, on a machine that is busy."""
 
 Object = dict[str, Any]
@@ -87,7 +87,7 @@ def test_what_is_deleted_is_made_anew_and_goes_with_its_owner(
     api.call("DELETE", CONFIG_MAP.path(namespace, "p-routing"))
     second = await_child(api, namespace)
     assert first["metadata"]["uid"] != second["metadata"]["uid"]
-    kubectl("delete", "pipeline", "p", "--timeout=20s")
+    kubectl("delete", "pipeline", "p", "--timeout=120s")
     await_that(lambda: child(api, namespace) is None)
 
 
@@ -238,7 +238,7 @@ def test_resources_that_are_defined_late_or_anew_are_waited_for(
             operator.await_work()
             create(api, "default")
             await_child(api, "default")
-            kubectl("delete", "crd", "pipelines.tiltyard.dev", "--timeout=30s")
+            kubectl("delete", "crd", "pipelines.tiltyard.dev", "--timeout=120s")
             assert operator.ended(90) == 1
             assert "404" in str(operator.lines()[-1]["error"])
             operator = operators.start(command=PLAIN)

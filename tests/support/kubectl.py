@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-_SECONDS = 60.0
+_SECONDS = 200.0
 
 
 @dataclass(frozen=True)
