@@ -45,11 +45,11 @@ class CanaryRouting(Contract):
     """Stage of a canary in force."""
 
     kind: Literal["canary"] = "canary"
-    run: str
+    run: str = Field(max_length=48)
     """Changes with the spec of the canary: what an engine latched by itself, it latched for this
     run."""
 
-    stage: int = Field(ge=0)
+    stage: int = Field(ge=0, le=10**9)
     """Number of the stage, from 1; 0: the ramp has not begun, and the candidate gets nothing."""
 
     weight: float = Field(ge=0, le=100)

@@ -316,6 +316,16 @@ def roles(found: CanaryCounts) -> list[tuple[str, Tally]]:
     return [("stable", found.stable), ("candidate", found.candidate)]
 
 
+def test_the_longest_stage_there_may_be_has_its_place(tmp_path: Path) -> None:
+    margins = dict.fromkeys(Guard, 1 / 3)
+    guards = GuardRouting(alpha=1 / 7, margins=margins, slow=1 / 3)
+    with opened(tmp_path, {"old": OLD, "new": NEW}, [canary(**KEY)]) as plane:
+        longest = stage(100 / 3, run="r" * 48, number=10**9, guards=guards)
+        put(plane, longest)
+        assert cells(plane)[0].routing == longest
+        assert counts(plane).stage == longest.stage_id
+
+
 @pytest.mark.parametrize(
     "misfit",
     [
@@ -355,6 +365,8 @@ def test_a_table_that_does_not_fit_changes_neither_stage_nor_counts(
         ({"weight": -1}, "Malformed"),
         ({"weight": "NaN"}, "Malformed"),
         ({"stage": -1}, "Malformed"),
+        ({"stage": 10**10}, "Malformed"),
+        ({"run": "r" * 49}, "Malformed"),
         ({"guards": {}}, "Malformed"),
         ({"guards": {"alpha": 0, "margins": {}}}, "Malformed"),
         ({"weight": 99}, "WrongHash"),
