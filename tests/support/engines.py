@@ -41,8 +41,9 @@ class Served:
 
     @property
     def news(self) -> list[str]:
-        """Notices but for the one that a busy machine brings about."""
-        return [line for line in self.notices if not line.startswith("still loading")]
+        """Notices but for where gRPC is, and for the one that a busy machine brings about."""
+        usual = ("still loading", "gRPC at ")
+        return [line for line in self.notices if not line.startswith(usual)]
 
     def infer(self, records: object, pipeline: str | None = None, **headers: str) -> list[Any]:
         """Send records and read the rows of the answer; a refusal raises `HTTPError`."""
