@@ -26,7 +26,10 @@ from waiting import await_that
 
 Object = dict[str, Any]
 
-pytestmark = pytest.mark.usefixtures("local_node", "operator_process")
+pytestmark = [
+    pytest.mark.usefixtures("local_node", "operator_process"),
+    pytest.mark.timeout(300),
+]
 WRONG = "0" * 64
 
 
@@ -76,7 +79,6 @@ def with_digest(digest: str) -> Object:
     return document
 
 
-@pytest.mark.timeout(280)
 def test_every_state_of_a_pipelines_life_is_told_as_it_is(
     kubectl: Kubectl, api: Api, binaries: Binaries, namespace: str
 ) -> None:

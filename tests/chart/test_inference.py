@@ -12,7 +12,7 @@ from helm import CHART, Helm, of_kind
 
 SCRIPT = CHART / "files/inference.py"
 
-pytestmark = pytest.mark.served
+pytestmark = [pytest.mark.served, pytest.mark.timeout(300)]
 
 
 def ask(url: str, seconds: int) -> "subprocess.CompletedProcess[str]":
