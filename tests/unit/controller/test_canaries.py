@@ -26,6 +26,19 @@ def serve(ramp: Ramp, candidate: int = 30, errors: int = 0) -> None:
         ramp.count(pod, candidate, errors, stable=round(candidate * (100 - weight) / weight))
 
 
+def stop_by_itself(ramp: Ramp) -> str:
+    """One engine takes the candidate out of the way; gives its pod."""
+    first = next(iter(ramp.counts))
+    ramp.latches[first] = Latch(
+        at=datetime.fromtimestamp(ramp.now, UTC),
+        stage=ramp.routing.stage_id,
+        by="engine",
+        guard="row",
+        message="20 units in a row failed",
+    )
+    return first
+
+
 def healthy(ramp: Ramp) -> tuple[str, str]:
     found = ramp.says("CanaryHealthy")
     return found.status, found.reason
@@ -142,14 +155,7 @@ def test_what_was_rolled_back_stays_so_until_its_spec_changes() -> None:
 
 def test_what_one_engine_found_holds_for_all() -> None:
     ramp = begun(Ramp())
-    (first, _) = ramp.counts
-    ramp.latches[first] = Latch(
-        at=datetime.fromtimestamp(ramp.now, UTC),
-        stage=ramp.routing.stage_id,
-        by="engine",
-        guard="row",
-        message="20 units in a row failed",
-    )
+    first = stop_by_itself(ramp)
     ramp.look(2)
     assert ramp.routing.latched
     assert ramp.step.latched
@@ -281,14 +287,7 @@ def test_a_latch_is_heard_while_the_spec_makes_no_sense() -> None:
     broken = canary()
     broken["spec"]["steps"][1]["model"] = "none"
     ramp.apply(broken)
-    (first, _) = ramp.counts
-    ramp.latches[first] = Latch(
-        at=datetime.fromtimestamp(ramp.now, UTC),
-        stage=ramp.routing.stage_id,
-        by="engine",
-        guard="errors",
-        message="too many",
-    )
+    stop_by_itself(ramp)
     ramp.look(2)
     assert ramp.routing.latched
     ramp.apply(canary())
