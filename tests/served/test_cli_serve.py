@@ -18,6 +18,8 @@ from tools import need
 
 pytestmark = pytest.mark.served
 
+ANY_PORTS = ("--port", "0", "--management-port", "0", "--grpc-port", "0")
+
 
 @pytest.mark.parametrize("example", ["bike-demand", "digits", "forecast", "rare-events"])
 def test_the_ready_line_proposes_a_command_that_works(example: str) -> None:
@@ -73,7 +75,7 @@ def test_it_ends_in_order_when_told_to(tmp_path: Path, number: signal.Signals) -
 def test_ctrl_c_ends_it_in_order_while_it_starts(tmp_path: Path, phase: str) -> None:
     manifest = write(tmp_path / "p.yaml", bike_document())
     process = subprocess.Popen(
-        [TILTYARD, "serve", str(manifest), "--port", "0", "--management-port", "0"],
+        [TILTYARD, "serve", str(manifest), *ANY_PORTS],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

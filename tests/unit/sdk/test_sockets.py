@@ -1,11 +1,14 @@
 """Listening: a port that anyone holds is refused, and the workers share what is ours."""
 
+import contextlib
 import socket
 
 import pytest
 
 from tiltyard.failure import Failure
+from tiltyard.local.serve import Options, _open_sockets
 from tiltyard.local.sockets import PortTaken, open_sockets, url_of
+from tiltyard_api.names import GRPC_PORT
 
 
 def test_workers_share_one_port() -> None:
@@ -63,3 +66,23 @@ def test_the_workers_share_the_port_of_grpc_too() -> None:
             open_sockets("127.0.0.1", 0, 0, 1, port)
     finally:
         sockets.close()
+
+
+def test_the_usual_port_of_grpc_is_taken_where_it_is_free(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = Options("127.0.0.1", 0, 0, 1, {})
+    with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", GRPC_PORT)):
+        _open_sockets(options).close()  # else somebody else has it, which is the same to us
+        assert "8081 is taken, so nothing is served over gRPC" in capsys.readouterr().err
+    sockets = _open_sockets(options)
+    said = capsys.readouterr().err
+    sockets.close()
+    assert bool(sockets.grpc) is ("8081 is taken" not in said)
+
+
+def test_a_port_of_grpc_that_was_asked_for_has_to_be_free() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(PortTaken, match="choose another --grpc-port"):
+            _open_sockets(Options("127.0.0.1", 0, 0, 1, {}, port))
