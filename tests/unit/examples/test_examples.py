@@ -311,7 +311,7 @@ def test_forecasts_are_zips_of_their_sources() -> None:
 
 
 @pytest.mark.full
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_a_fresh_environment_makes_the_same_bytes(tmp_path: Path) -> None:
     python = fresh_python(tmp_path, f"--require-hashes -r {EXAMPLES / 'requirements.txt'}")
     again = tmp_path / "examples"
@@ -322,7 +322,7 @@ def test_a_fresh_environment_makes_the_same_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.full
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_tensorflow_makes_the_same_bytes_in_its_own_environment(tmp_path: Path) -> None:
     convert, again = Path("sdk", "tiltyard", "convert"), tmp_path / "examples"
     lock = EXAMPLES.parent / convert / "requirements" / "tensorflow.txt"
