@@ -20,7 +20,7 @@ from waiting import await_that
 Object = dict[str, Any]
 Change = Callable[[], None]
 
-pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("node")]
+pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("node"), pytest.mark.full]
 
 NAMED_SECONDS = 30
 """Five on a machine that has nothing else to do."""
@@ -92,7 +92,6 @@ def test_a_new_version_rolls_without_a_failed_request(
     under_traffic(kubectl, expected, roll)
 
 
-@pytest.mark.full
 def test_pods_are_added_and_taken_away_without_a_failed_request(
     kubectl: Kubectl, pipeline: Object, expected: Callable[[str], str]
 ) -> None:
@@ -156,7 +155,6 @@ def test_a_killed_engine_is_named_and_comes_back(kubectl: Kubectl) -> None:
     assert len(engines(kubectl)) == 2
 
 
-@pytest.mark.full
 def test_a_model_that_cannot_be_had_leaves_the_old_version_serving(
     kubectl: Kubectl, pipeline: Object, expected: Callable[[str], str]
 ) -> None:
