@@ -20,7 +20,7 @@ Object = dict[str, Any]
 PATIENCE = 90.0
 FOREVER = [{"weight": 50, "hold": "10h"}]
 
-pytestmark = [pytest.mark.usefixtures("local_node"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.usefixtures("local_node"), pytest.mark.timeout(600)]
 
 
 def told(kubectl: Kubectl, reason: str) -> list[str]:

@@ -25,7 +25,7 @@ Object = dict[str, Any]
 GENEROUS = 30.0
 """Seconds that a change may take on a machine that does much else; what it took is printed."""
 
-pytestmark = pytest.mark.usefixtures("operator_process")
+pytestmark = [pytest.mark.usefixtures("operator_process"), pytest.mark.timeout(600)]
 
 
 class Pod:
@@ -109,7 +109,7 @@ def watched(kubectl: Kubectl) -> Iterator[list[str]]:
     "changes",
     [
         pytest.param(6, id="6"),
-        pytest.param(50, id="50", marks=[pytest.mark.full, pytest.mark.timeout(900)]),
+        pytest.param(50, id="50", marks=[pytest.mark.full, pytest.mark.timeout(1800)]),
     ],
 )
 @pytest.mark.usefixtures("local_node")
