@@ -64,13 +64,18 @@ def inside(kubectl: Kubectl, program: str) -> str:
         "image": name_of("engine"),
         "command": ["python", "-c", program],
         "securityContext": _SECURITY | {"readOnlyRootFilesystem": True},
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
     }
     kubectl.apply(
         {
             "apiVersion": "v1",
             "kind": "Pod",
             "metadata": {"name": name},
-            "spec": {"containers": [container], "restartPolicy": "Never"},
+            "spec": {
+                "containers": [container],
+                "restartPolicy": "Never",
+                "volumes": [{"name": "tmp", "emptyDir": {}}],
+            },
         }
     )
 
