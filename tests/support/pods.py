@@ -64,7 +64,7 @@ def inside(kubectl: Kubectl, program: str) -> str:
         "image": name_of("engine"),
         "command": ["python", "-c", program],
         "securityContext": _SECURITY | {"readOnlyRootFilesystem": True},
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - of the pod
     }
     kubectl.apply(
         {
