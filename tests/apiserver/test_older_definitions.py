@@ -30,6 +30,8 @@ FACTS = {
 }
 GOOD = make_document()
 HERE = PIPELINE.path("default", "prices")
+EVERY = 15
+"""Of the table: the others are judged by the same function in the tests of the contract."""
 
 
 @pytest.fixture
@@ -93,16 +95,12 @@ def versions(api: Api) -> list[str]:
     return [str(deployment["generation"]), *found]
 
 
-@pytest.mark.parametrize(
-    "every", [pytest.param(15, id="some"), pytest.param(1, id="all", marks=pytest.mark.full)]
-)
-@pytest.mark.timeout(1200)
 def test_what_admission_let_through_is_refused_in_the_same_words_and_changes_nothing(
-    api: Api, every: int
+    api: Api,
 ) -> None:
     before = versions(api)
-    tried = list(bad_specs())[::every]
-    assert len(tried) >= 90 // every
+    tried = list(bad_specs())[::EVERY]
+    assert len(tried) >= 8
     for says, spec, faults in tried:
         live = api.call("GET", HERE)
         live = api.call("PUT", HERE, {**live, "spec": spec})
