@@ -13,6 +13,7 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tiltyard_engine import NO_TELEMETRY
 from tiltyard_engine.python import worker
 from tiltyard_engine.python.calls import PythonModel
 from tiltyard_engine.python.worker.serve import Task
@@ -163,4 +164,9 @@ def _environment(folder: Path, threads: int) -> dict[str, str]:
     passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     libraries = ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "VECLIB")
     own = dict.fromkeys(("HOME", "TMPDIR", "XDG_CACHE_HOME"), str(folder))
-    return passed | own | {f"{library}_NUM_THREADS": str(threads) for library in libraries}
+    return (
+        passed
+        | own
+        | NO_TELEMETRY
+        | {f"{library}_NUM_THREADS": str(threads) for library in libraries}
+    )

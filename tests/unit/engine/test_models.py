@@ -235,3 +235,21 @@ def test_a_timeout_is_told_with_step_and_model(tmp_path: Path) -> None:
         assert fine.out() == [[3.0]]
         errors = ("run-a", "a", "ModelTimeout")
         assert plane.count("tiltyard_variant_errors_total", *errors) == 1
+
+
+THREADS = """
+import os, sys
+from pathlib import Path
+from tiltyard_engine.sessions import signature
+before = len(os.listdir("/proc/self/task"))
+signature(Path(sys.argv[1]))
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+
+
+def test_loading_a_model_starts_no_thread_that_reports_to_anybody(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(graphs.mlp())
+    command = [sys.executable, "-c", THREADS, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n", done.stderr
