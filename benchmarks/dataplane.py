@@ -43,6 +43,10 @@ class TurnLoop:
         """Run a callback at the end of the turn."""
         self._later.append(callback)
 
+    def call_later(self, _seconds: float, callback: Callable[[], None]) -> None:
+        """Run a callback at the end of the turn, which is earlier than asked for."""
+        self._later.append(callback)
+
     def end_turn(self) -> None:
         """Run what was put off, and what that puts off."""
         while self._later:

@@ -22,8 +22,9 @@ from tiltyard_engine.steps.shadow import comparer
 LOWEST_PRIORITY = 19
 """Nice value: what cores are left over."""
 
-GATHER_SECONDS = 0.002
-"""Pause between two looks while requests come: the worker need not wake anybody then."""
+GATHER_SECONDS = 0.02
+"""Pause between two looks while requests come: the worker need not wake anybody then, and what
+shares its core is woken seldom."""
 
 IDLE_SECONDS = 60.0
 """A look without being woken, now and then."""

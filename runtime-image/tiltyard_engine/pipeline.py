@@ -21,6 +21,16 @@ from tiltyard_engine.steps.shadow import comparer
 from tiltyard_engine.tables import RoutingRefused, read_table
 from tiltyard_engine.tally import CanaryRecorder, CanaryTally
 
+HOLD_SECONDS = 0.005
+"""Answered calls are held so long, to be offered to challengers together: one by one, the work of
+handing them over would slow the requests that come next."""
+
+HELD_BYTES = 256 << 10
+"""Most that is held, as far as requests tell by their length."""
+
+CALL_BYTES = 4 << 10
+"""What a call takes beside that."""
+
 LANE_SECONDS = 1.0
 """How long the end of an engine waits for its challengers, however many hang."""
 
@@ -43,6 +53,7 @@ class ServedPipeline:
         self._outbox = outbox
         self._lanes: list[Lane] = []
         self._answered: list[Call] = []
+        self._held = 0
         self._tallies: list[CanaryTally] = []
         canaries = any(isinstance(step, PlanCanary) for step in loaded.plan.steps)
         self.recorder = (
@@ -86,15 +97,27 @@ class ServedPipeline:
         """Whether the worker takes requests, and does not end soon."""
         return self._block.words[self._block.offset(READY.metric)] == 1
 
-    def mirror(self, call: Call) -> bool:
-        """Note what challengers are to see of an answered call. Returns whether to flush."""
-        first = not self._answered
+    def mirror(self, call: Call, size: int) -> float | None:
+        """Hold an answered call that challengers are to see.
+
+        Args:
+            call: with its outputs.
+            size: bytes of the request.
+
+        Returns:
+            Seconds until what is held should be flushed; None: somebody was told already.
+
+        """
+        held = self._held
         self._answered.append(call)
-        return first
+        self._held += CALL_BYTES + size
+        if held <= HELD_BYTES < self._held:
+            return 0.0
+        return None if held else HOLD_SECONDS
 
     def flush_mirrors(self) -> None:
-        """Offer challengers what the turn answered."""
-        calls, self._answered = self._answered, []
+        """Offer challengers what was answered."""
+        calls, self._answered, self._held = self._answered, [], 0
         offers: dict[tuple[str, str], list[Call]] = {}
         for call in calls:
             for step, challengers in call.mirrors:

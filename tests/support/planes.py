@@ -52,6 +52,10 @@ class Turns:
 
     call_soon_threadsafe = call_soon
 
+    def call_later(self, _seconds: float, callback: Callable[..., None]) -> None:
+        """Run a callback without waiting for its time."""
+        self.call_soon(callback)
+
     def until(self, done: Callable[[], bool]) -> None:
         """Turn until something is so."""
         while not done():
