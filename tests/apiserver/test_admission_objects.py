@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from enum import EnumType
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
@@ -41,8 +42,9 @@ def filled(model: type[BaseModel]) -> Document:
 
 
 def _value(kind: Any, name: str) -> Any:  # noqa: ANN401 - any annotation
-    choices = [one for one in get_args(kind) if one is not type(None)]
-    if get_origin(kind) is Literal:
+    words = isinstance(kind, EnumType)
+    choices = list(kind) if words else [one for one in get_args(kind) if one is not type(None)]
+    if words or get_origin(kind) is Literal:
         return choices[0]
     if get_origin(kind) is tuple:
         return [_value(choices[0], name)]
@@ -52,8 +54,8 @@ def _value(kind: Any, name: str) -> Any:  # noqa: ANN401 - any annotation
         return _value(choices[0], name)
     if issubclass(kind, BaseModel):
         return filled(kind)
-    words = {"digest": "0" * 64, "lastTransitionTime": MOMENT, "observedAt": MOMENT}
-    return words.get(name, {str: "a", int: 7, float: 0.5, bool: True}.get(kind, MOMENT))
+    known = {"digest": "0" * 64, "lastTransitionTime": MOMENT, "observedAt": MOMENT}
+    return known.get(name, {str: "a", int: 7, float: 0.5, bool: True}.get(kind, MOMENT))
 
 
 MOMENT = datetime(2031, 5, 4, 3, 2, 1, tzinfo=UTC).isoformat().replace("+00:00", "Z")

@@ -94,12 +94,15 @@ def test_all_is_found_each_panel_answers_and_no_alert_fires(
             return not empty
 
         await_that(answered, 60)
-        (meant,) = (
-            value
-            for labels, value in samples(url, panels()["Share that is meant"][0])
-            if (labels["pipeline"], labels["variant"]) == (NAME, "rf")
-        )
-        assert meant == 0.75
+
+        def meant() -> list[float]:
+            return [
+                value
+                for labels, value in samples(url, panels()["Share that is meant"][0])
+                if (labels["pipeline"], labels["variant"]) == (NAME, "rf")
+            ]
+
+        await_that(lambda: meant() == [0.75], 60)
         rules = [rule for group in ask(url, "rules")["groups"] for rule in group["rules"]]
         assert {rule["health"] for rule in rules} == {"ok"}
         assert [rule["name"] for rule in rules if rule["state"] == "firing"] == []
