@@ -5,10 +5,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cluster.api import Api
+from cluster.api import Api, ApiError
 from localnode.commands import ConfigError, field_of
 
 Object = dict[str, Any]
+
+_NO_TOKEN = (403, 404)
+"""The namespace is being deleted, or the account was: its pods are told soon, and end."""
 
 
 class Volumes:
@@ -118,7 +121,12 @@ class Volumes:
             spec["audiences"] = [source["audience"]]
         account = self._pod["spec"].get("serviceAccountName", "default")
         asked = f"{self._namespace}/serviceaccounts/{account}/token"
-        return str(self._api.call("POST", asked, {"spec": spec})["status"]["token"]).encode()
+        try:
+            return str(self._api.call("POST", asked, {"spec": spec})["status"]["token"]).encode()
+        except ApiError as error:
+            if error.status not in _NO_TOKEN:
+                raise
+            raise ConfigError(f"no token of {account!r}: {error.message}") from error
 
     def _data(self, kind: str, name: str) -> Mapping[str, bytes] | None:
         found = self._api.get(f"{self._namespace}/{kind.lower()}s/{name}")
