@@ -173,6 +173,12 @@ class Plan(Contract):
     steps: tuple[AnyPlanStep, ...]
 
     @property
+    def key_fields(self) -> tuple[str, ...]:
+        """Columns of requests that hold hash keys, each once."""
+        keys = [step.hash_key for step in self.steps if isinstance(step, PlanDrawn)]
+        return tuple(dict.fromkeys(key.field for key in keys if key and key.field))
+
+    @property
     def hash(self) -> str:
         """SHA-256 of the plan: two plans are the same exactly if their hashes are."""
         return digest(self)

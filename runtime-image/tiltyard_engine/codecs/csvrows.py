@@ -16,7 +16,7 @@ from typing import Final
 
 import numpy as np
 
-from tiltyard_api.plan import Plan, PlanDrawn, RequestTensor
+from tiltyard_api.plan import Plan, RequestTensor
 from tiltyard_api.reasons import Reason
 from tiltyard_api.tensors import ANY_LENGTH
 from tiltyard_engine.codecs.answers import array_text
@@ -37,11 +37,10 @@ class CsvReader:
     """Decodes lines for one plan."""
 
     def __init__(self, plan: Plan, sizes: Sizes) -> None:
-        keys = [s.hash_key.field for s in plan.steps if isinstance(s, PlanDrawn) and s.hash_key]
         self._request = plan.request
         self._cells = {tensor.key: _cell_names(tensor) for tensor in plan.request}
         self._needed = [name for names in self._cells.values() for name in names]
-        self._keys = list(dict.fromkeys(key for key in keys if key))
+        self._keys = list(plan.key_fields)
         self._more_keys = [key for key in self._keys if key not in self._needed]
         self._max_rows = sizes.rows
         self._most_cells = MOST_CELLS + 2 * len(self._needed)

@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from tiltyard_api.plan import Plan, PlanDrawn, PlanShadow, RequestTensor
+from tiltyard_api.plan import Plan, PlanShadow, RequestTensor
 from tiltyard_api.reasons import Reason
 from tiltyard_api.tensors import ANY_LENGTH, TensorSpec, TensorType
 from tiltyard_engine.columns import DTYPES, Array, Column, Columns, bounds
@@ -172,8 +172,7 @@ class Signature:
         self._request = plan.request
         self._max_rows = max_rows
         self._names = _names(plan)
-        keys = [s.hash_key.field for s in plan.steps if isinstance(s, PlanDrawn) and s.hash_key]
-        self._keys = tuple(dict.fromkeys(key for key in keys if key))
+        self._keys = plan.key_fields
         slots = [Slot(name, None, ()) for name in self._keys]
         for tensor in plan.request:
             slots += [Slot(column, tensor.type, ()) for column in tensor.columns if tensor.stacked]

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 
-from tiltyard_api.plan import Plan, PlanDrawn, RequestTensor
+from tiltyard_api.plan import Plan, RequestTensor
 from tiltyard_api.tensors import ANY_LENGTH, TensorType
 from tiltyard_engine.codecs.careful import CarefulReader
 from tiltyard_engine.columns import DTYPES, Column, Columns, bounds
@@ -68,8 +68,7 @@ class RecordsReader:
     """Decodes the records of one plan."""
 
     def __init__(self, plan: Plan, max_rows: int, max_depth: int) -> None:
-        keys = [s.hash_key.field for s in plan.steps if isinstance(s, PlanDrawn) and s.hash_key]
-        self._fields = tuple(dict.fromkeys(key for key in keys if key))
+        self._fields = plan.key_fields
         self._max_rows = max_rows
         names, row_type = _row_struct(plan.request, self._fields)
         self._decoder = msgspec.json.Decoder(list[row_type])  # type: ignore[valid-type]  # made here

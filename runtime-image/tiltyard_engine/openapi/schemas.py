@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tiltyard_api.plan import Plan, PlanDrawn, PlanShadow
+from tiltyard_api.plan import Plan, PlanShadow
 from tiltyard_api.reasons import Reason
 from tiltyard_api.tensors import ANY_LENGTH, TensorSpec, TensorType
 from tiltyard_engine.codecs.oip import beside
@@ -72,11 +72,7 @@ def row(plan: Plan) -> Schema:
         for tensor in plan.request
         for column in tensor.columns
     }
-    keys: Schema = {
-        step.hash_key.field: {"type": ["string", "number"]}
-        for step in plan.steps
-        if isinstance(step, PlanDrawn) and step.hash_key and step.hash_key.field
-    }
+    keys: Schema = {field: {"type": ["string", "number"]} for field in plan.key_fields}
     required = list(properties)
     return {"type": "object", "required": required, "properties": keys | properties}
 

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import pyarrow as pa
 
-from tiltyard_api.plan import Plan, PlanDrawn
+from tiltyard_api.plan import Plan
 from tiltyard_engine.call import Call
 from tiltyard_engine.codecs.arrow.answers import AnswerTables
 from tiltyard_engine.codecs.arrow.tables import TableReader, malformed
@@ -41,8 +41,7 @@ class ArrowStreamCodec:
         self._answers = AnswerTables(plan, partition)
         needed = list(dict.fromkeys(c for t in plan.request for c in t.columns))
         self._tables = TableReader(needed, sizes, self._answers.repeat)
-        keys = [s.hash_key.field for s in plan.steps if isinstance(s, PlanDrawn) and s.hash_key]
-        self._keys = tuple(dict.fromkeys(key for key in keys if key))
+        self._keys = plan.key_fields
 
     def read(self, body: bytes) -> Taken:
         """Decode a table.
