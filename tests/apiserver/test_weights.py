@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 import urllib3
 
-from bikes import NAME, await_condition, await_ready, bikes, condition
+from bikes import NAME, await_ready, bikes, condition
 from cluster.plane import ControlPlane
 from kubectl import Kubectl
 from localnode.node import LocalNode
@@ -163,10 +163,15 @@ def test_a_pod_that_hears_of_nothing_is_named_while_the_others_switch(
             began = time.monotonic()
             kubectl.apply(bikes((0, 1), replicas=3))
             await_that(lambda: sum(one.switched("rf", began) is not None for one in pods) == 2)
-            apart = await_condition(kubectl, "RoutingSynced", "False", "Syncing")
             (deaf,) = [one for one in pods if one.switched("rf", began) is None]
+            await_that(
+                lambda: (
+                    kubectl.get(f"typ/{NAME}")["status"]["routing"].get("laggards") == [deaf.name]
+                )
+            )
+            apart = kubectl.get(f"typ/{NAME}")
             assert apart["status"]["routing"]["synced"] == "2/3"
-            assert apart["status"]["routing"]["laggards"] == [deaf.name]
+            assert condition(apart, "RoutingSynced")["reason"] == "Syncing"
             assert condition(apart, "Ready")["status"] == "False"
             way.mend()
             await_ready(kubectl)

@@ -55,23 +55,26 @@ def await_condition(
     reason: str,
     what: str = f"typ/{NAME}",
     *,
-    seconds: float = 60,
+    seconds: float = 120,
 ) -> Object:
-    """Wait until a condition says this of the current generation; the object."""
+    """Wait until a condition says this of the current generation; the object as it said so."""
+    seen: Object = {}
 
     def holds() -> bool:
-        found = condition(kubectl.get(what), kind)
+        seen.clear()
+        seen.update(kubectl.get(what))
+        found = condition(seen, kind)
         return (found.get("status"), found.get("reason")) == (status, reason)
 
     try:
         await_that(holds, seconds)
     except AssertionError as error:
-        told = json.dumps(kubectl.get(what).get("status", {}).get("conditions"), indent=1)
+        told = json.dumps(seen.get("status", {}).get("conditions"), indent=1)
         raise AssertionError(f"{kind} is not {status}, {reason}; it is\n{told}") from error
-    return kubectl.get(what)
+    return seen
 
 
-def await_ready(kubectl: Kubectl, seconds: float = 60) -> Object:
+def await_ready(kubectl: Kubectl, seconds: float = 120) -> Object:
     """Wait until the Pipeline is ready."""
     return await_condition(kubectl, "Ready", "True", "Serving", seconds=seconds)
 

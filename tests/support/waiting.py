@@ -6,7 +6,7 @@ from collections.abc import Callable
 _LOOK_SECONDS = 0.05
 
 
-def await_that(holds: Callable[[], object], seconds: float = 90.0) -> None:
+def await_that(holds: Callable[[], object], seconds: float = 120.0) -> None:
     """Wait until something holds, and fail where it does not in time."""
     end = time.monotonic() + seconds
     while not holds():
