@@ -18,7 +18,7 @@ PURE = ("properties", "unit/api", "unit/core")
 """Folders whose tests start nothing: they pass or fail, whatever else a machine does."""
 
 TRIES_AGAIN = 2
-"""How often a test of real processes that failed is tried again. The summary lists each such test."""
+"""How often a failed test of real processes is tried again; the summary lists each."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
