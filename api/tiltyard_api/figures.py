@@ -1,0 +1,48 @@
+"""What an engine has counted of one variant of a step, as `/status` tells it."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from tiltyard_api.v1alpha1.reported import Reported
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class Histogram(Reported):
+    """How often something took how long."""
+
+    bounds: tuple[float, ...] = Field(max_length=64)
+    """Upper bounds of the buckets, ascending, in seconds."""
+
+    counts: tuple[Count, ...]
+    """What fell into each bucket and, last, above all of them."""
+
+    sum: float = Field(ge=0)
+    """Seconds in all."""
+
+    @model_validator(mode="after")
+    def _buckets_have_counts(self) -> Self:
+        if len(self.counts) != len(self.bounds) + 1:
+            raise ValueError("counts: give one for each bound and one for what is above them all")
+        if any(low >= high for low, high in zip(self.bounds, self.bounds[1:], strict=False)):
+            raise ValueError("bounds: each must be above the one before it")
+        return self
+
+
+class VariantFigures(Reported):
+    """What one engine has counted of one variant since its counters began."""
+
+    requests: Count
+    rows: Count
+    errors: Count
+    """Requests that the variant failed."""
+
+    seconds: Histogram
+    """Of the calls of its model."""
+
+    compared: Count | None = None
+    """Rows of a challenger that were compared with the champion's; None: it is no challenger."""
+
+    matched: Count | None = None
+    """Those that agreed."""
