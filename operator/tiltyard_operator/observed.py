@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pydantic import ValidationError
 
 from tiltyard_api.evidence import CanaryLedger, CanaryReport
+from tiltyard_api.figures import VariantFigures
 from tiltyard_api.names import HASH_CHARACTERS
 from tiltyard_api.routing import RoutingTable
 from tiltyard_api.v1alpha1.status import PipelineStatus
@@ -54,8 +55,8 @@ class Answer:
     plan: str | None = None
     revision: int | None = None
     hash: str | None = None
-    requests: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    """Requests so far, by step and variant."""
+    variants: Mapping[tuple[str, str], VariantFigures] = field(default_factory=dict)
+    """What it counted so far, by step and variant."""
 
     canaries: Mapping[str, CanaryReport] = field(default_factory=dict)
     """What it counted of each canary's stage, by the names of their steps."""
@@ -202,20 +203,24 @@ def read_answer(said: Object, pipeline: str) -> Answer:
     """Take the facts out of what an engine says of itself."""
     for one in said.get("pipelines") or ():
         if one.get("name") == pipeline:
-            requests = {
-                (step["name"], variant): counts.get("requests", 0)
-                for step in one.get("steps") or ()
-                for variant, counts in (step.get("variants") or {}).items()
-            }
             routing = one.get("routing") or {}
             return Answer(
                 one.get("plan"),
                 routing.get("revision"),
                 routing.get("hash"),
-                requests,
+                dict(_figures(one.get("steps") or ())),
                 dict(_reports(one.get("steps") or ())),
             )
     return Answer()
+
+
+def _figures(steps: Sequence[Object]) -> Iterator[tuple[tuple[str, str], VariantFigures]]:
+    """What an engine counted of variants; what makes no sense was not said."""
+    for step in steps:
+        for variant, said in (step.get("variants") or {}).items():
+            with suppress(ValidationError):
+                figures = VariantFigures.model_validate_json(json.dumps(said))
+                yield (step["name"], variant), figures
 
 
 def _reports(steps: Sequence[Object]) -> Iterator[tuple[str, CanaryReport]]:

@@ -14,6 +14,7 @@ from tiltyard_api.v1alpha1.status import (
     ListedModelStatus,
     PipelineStatus,
     RoutingStatus,
+    VariantStatus,
     VersionStatus,
 )
 from tiltyard_operator.canaries import Canaries
@@ -191,7 +192,7 @@ def _without_figures(status: PipelineStatus) -> PipelineStatus:
             update={
                 "evidence": None,
                 "variants": tuple(
-                    one.model_copy(update=dict.fromkeys(("requests", "units", "error_share")))
+                    VariantStatus(model=one.model, weight=one.weight, effective=one.effective)
                     for one in step.variants or ()
                 ),
             }

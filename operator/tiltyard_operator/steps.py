@@ -1,6 +1,7 @@
 """How each step of a plan fares: shares in force, counts, and where canaries stand. Pure."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 
 from tiltyard_api.evidence import CanaryCounts, Tally
 from tiltyard_api.plan import (
@@ -13,6 +14,7 @@ from tiltyard_api.plan import (
 )
 from tiltyard_api.routing import CanaryRouting, RoutingTable, ShadowRouting, SplitRouting
 from tiltyard_api.v1alpha1.status import StepStatus, VariantStatus
+from tiltyard_core.figures import fares
 from tiltyard_core.guards import error_share, units_of
 from tiltyard_operator.canaries import Canaries
 from tiltyard_operator.desired.config import Bundle
@@ -35,12 +37,7 @@ def steps(
         routing = table.steps.get(step.name) if table else None
         shares = _shares(step, routing)
         variants = tuple(
-            VariantStatus(
-                model=model,
-                weight=weight,
-                effective=share,
-                requests=_requests(seen, step.name, model),
-            )
+            _fares(VariantStatus(model=model, weight=weight, effective=share), step, seen)
             for model, (weight, share) in shares.items()
         )
         found = StepStatus(name=step.name, kind=step.kind, variants=variants)
@@ -101,7 +98,8 @@ def _shares(step: AnyPlanStep, routing: object) -> Mapping[str, tuple[float | No
             return {}
 
 
-def _requests(seen: Observed, step: str, model: str) -> int | None:
-    if not seen.said:
-        return None
-    return sum(one.requests.get((step, model), 0) for one in seen.said.values())
+def _fares(variant: VariantStatus, step: AnyPlanStep, seen: Observed) -> VariantStatus:
+    """Add to a variant what the pods that serve have counted of it."""
+    key = (step.name, variant.model)
+    told = [one.variants[key] for one in seen.said.values() if key in one.variants]
+    return variant.model_copy(update=asdict(fares(told))) if told else variant

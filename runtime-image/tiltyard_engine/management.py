@@ -17,10 +17,11 @@ from prometheus_client.exposition import choose_encoder
 from tiltyard_api.plan import Plan, PlanCanary, PlanStep
 from tiltyard_api.reasons import Reason
 from tiltyard_engine.canaries import CanaryCells, every_canary, report, unheeded
-from tiltyard_engine.counters import CounterFile, Series
+from tiltyard_engine.counters import CounterFile
 from tiltyard_engine.dataplane import answering
 from tiltyard_engine.errors import Refusal
 from tiltyard_engine.exposition import registry
+from tiltyard_engine.figures import figures_of
 from tiltyard_engine.handover import NOT_WATCHED, Handover
 from tiltyard_engine.http.limits import Limits
 from tiltyard_engine.http.message import Reply, Request, Response
@@ -223,8 +224,6 @@ class Management:
         watched = self._handover.report(found) if self._handover else NOT_WATCHED
         return {"revision": found.revision, "hash": found.hash, **watched}
 
-    def _variant(self, *labels: str) -> dict[str, int]:
-        return {
-            "requests": self._counters.total(Series("tiltyard_variant_requests_total", labels)),
-            "rows": self._counters.total(Series("tiltyard_variant_rows_total", labels)),
-        }
+    def _variant(self, *labels: str) -> dict[str, object]:
+        found = figures_of(self._counters, labels)
+        return found.model_dump(mode="json", by_alias=True, exclude_none=True)

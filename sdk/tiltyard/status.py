@@ -103,8 +103,8 @@ def _head(pipeline: Object, found: PipelineStatus) -> Iterator[str]:
 
 
 def _variants(steps: Sequence[StepStatus]) -> Table:
-    columns = ("step", "variant", "weight", "in force", "requests", "units", "failed", "p50", "p99")
-    table = plain_table(*columns)
+    counts = ("weight", "in force", "requests", "units", "failed", "p50", "p99", "matched")
+    table = plain_table("step", "variant", *counts)
     for step in steps:
         for one in step.variants or ():
             cells = (
@@ -115,6 +115,7 @@ def _variants(steps: Sequence[StepStatus]) -> Table:
                 _percent(one.error_share),
                 _seconds(one.p50),
                 _seconds(one.p99),
+                _percent(one.match_rate),
             )
             table.add_row(step.name, one.model, *cells)
     return table

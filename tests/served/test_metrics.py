@@ -1,5 +1,6 @@
 """What is measured is what happened: counters equal what was sent, and stock tools read them."""
 
+import json
 import subprocess
 import threading
 import time
@@ -13,6 +14,8 @@ from bare_engines import HOST, Compiled, Engine, Workshop, eventually, running
 from prometheus import Object, prometheus, samples
 from records import exchange, get, post
 from served_models import TROUBLE, failing, scaled, slow
+from tiltyard_api.figures import VariantFigures
+from tiltyard_engine.metrics import MODEL_REASONS
 from tools import need
 
 pytestmark = pytest.mark.served
@@ -33,7 +36,8 @@ def pipeline(workshop: Workshop) -> Compiled:
     """A split, then a shadow."""
     models = {"a": scaled(1), "b": failing(), "champion": scaled(2), "other": scaled(3)}
     variants = [{"model": "a", "weight": 1}, {"model": "b", "weight": 1}]
-    challenged = {"champion": "champion", "challengers": [{"model": "other"}]}
+    compare = {"output": "y", "tolerance": 0.5}
+    challenged = {"champion": "champion", "challengers": [{"model": "other"}], "compare": compare}
     inputs = {"x": "first.y"}
     steps = [
         {"name": "first", "split": {"hashKey": {"field": "user"}, "variants": variants}},
@@ -140,6 +144,43 @@ def test_prometheus_shows_exactly_what_was_sent(engine: Engine, tmp_path: Path) 
 def test_the_page_itself_shows_exactly_what_was_sent(engine: Engine) -> None:
     expected = send_of_everything(engine)
     eventually(lambda: {name: engine.samples()[name] for name in expected} == expected)
+
+
+def test_the_status_tells_of_each_variant_what_the_page_does(engine: Engine) -> None:
+    expected = send_of_everything(engine)
+    eventually(lambda: {name: engine.samples()[name] for name in expected} == expected)
+    samples = engine.samples()
+
+    def sample(name: str, **labels: str) -> float:
+        return samples[f"tiltyard_{name}", frozenset(labels.items())]
+
+    status = engine.status()
+    told = {
+        (step["name"], variant): VariantFigures.model_validate_json(json.dumps(figures))
+        for step in status["steps"]
+        for variant, figures in step["variants"].items()
+    }
+    assert set(told) == {
+        ("first", "a"),
+        ("first", "b"),
+        ("second", "champion"),
+        ("second", "other"),
+    }
+    for (step, variant), found in told.items():
+        of: dict[str, str] = {"pipeline": "measured", "step": step, "variant": variant}
+        failed = sum(sample("variant_errors_total", reason=one, **of) for one in MODEL_REASONS)
+        assert (found.requests, found.rows, found.errors) == (
+            sample("variant_requests_total", **of),
+            sample("variant_rows_total", **of),
+            failed,
+        )
+        assert sum(found.seconds.counts) == sample("variant_seconds_count", **of)
+        assert found.seconds.sum == pytest.approx(sample("variant_seconds_sum", **of))
+        below = sum(found.seconds.counts[: found.seconds.bounds.index(0.01) + 1])
+        assert below == sample("variant_seconds_bucket", le="0.01", **of)
+    assert told["first", "b"].errors == 30
+    assert told["second", "champion"].compared is None
+    assert (told["second", "other"].compared, told["second", "other"].matched) == (260, 0)
 
 
 def test_promtool_is_content(engine: Engine) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from documents import blocks
 
-CHANGING = {"time", "elapsed", "partition", "inference_id", "requests", "rows"}
+CHANGING = {"time", "elapsed", "partition", "inference_id", "requests", "rows", "seconds"}
 """Parts of answers and of /status that differ from run to run."""
 
 CLOSE = 1e-3

@@ -8,6 +8,7 @@ from typing import Any
 
 from tiltyard_api.artifacts import TrialReport
 from tiltyard_api.base import canonical
+from tiltyard_api.figures import Histogram, VariantFigures
 from tiltyard_api.manifest import read_pipeline
 from tiltyard_api.names import HASH_CHARACTERS
 from tiltyard_api.resolved import ResolvedModel
@@ -158,6 +159,13 @@ def objects_of(
     return build(wanted, settings)
 
 
+def figures(requests: int, **changes: Any) -> VariantFigures:  # noqa: ANN401 - any field
+    """Give what an engine says of a variant each of whose requests took between 1 and 2 ms."""
+    seconds = Histogram(bounds=(0.001, 0.002), counts=(0, requests, 0), sum=0.0015 * requests)
+    said = {"requests": requests, "rows": requests, "errors": 0, "seconds": seconds}
+    return VariantFigures.model_validate(said | changes)
+
+
 def serving(
     document: Object,
     facts: Mapping[str, ResolvedModel],
@@ -169,7 +177,7 @@ def serving(
     objects = objects_of(seen, decision)
     assert decision.target
     table = decision.tables[0]
-    answer = Answer(table.plan, table.revision, table.hash, {("price", "a"): 3})
+    answer = Answer(table.plan, table.revision, table.hash, {("price", "a"): figures(3)})
     names = [f"prices-{number}" for number in range(pods)]
     target = decision.target
     version = revision(seen.owner, target.record, 1, version_of(target))

@@ -98,19 +98,19 @@ class VariantStatus(Reported):
     """Share in force, 0 to 1."""
 
     requests: int | None = None
-    """Requests that it was given."""
+    """Requests that it was given, by the pods that serve, since they started."""
 
     units: int | None = None
     """Different hash keys among them; the requests, where there is no key."""
 
     error_share: float | None = None
-    """Share of the units that failed."""
+    """Share of the units that failed in a canary's stage; else of the requests."""
 
     p50: float | None = None
-    """Median latency in seconds."""
+    """Median time of the model's calls, in seconds."""
 
     p99: float | None = None
-    """Latency in seconds that one request of a hundred exceeds."""
+    """Time in seconds that one call of a hundred exceeds."""
 
     match_rate: float | None = None
     """Share of a challenger's answers that agree with the champion's, where they are compared."""

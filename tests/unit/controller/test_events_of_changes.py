@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from makers import make_document, make_resolved
-from sights import NOW, as_stored, decided, serving
+from sights import NOW, as_stored, decided, figures, serving
+from tiltyard_api.figures import Histogram
 from tiltyard_api.v1alpha1.conditions import ConditionReason
-from tiltyard_api.v1alpha1.status import PipelineStatus
+from tiltyard_api.v1alpha1.status import PipelineStatus, VariantStatus
 from tiltyard_operator.events import events, newly_synced
 from tiltyard_operator.observed import Answer
 from tiltyard_operator.status import FIGURES_EVERY, Made, plain, report, worth_writing
@@ -95,7 +96,7 @@ def test_a_condition_keeps_its_time_until_its_status_changes() -> None:
 def test_figures_ride_on_another_change_or_wait_a_minute() -> None:
     read = serving(make_document(), FACTS)
     answers = {
-        name: replace(answer, requests={("price", "a"): 1000})
+        name: replace(answer, variants={("price", "a"): figures(1000)})
         for name, answer in read["said"].items()
     }
     busier = status_of(said=answers)
@@ -107,10 +108,30 @@ def test_figures_ride_on_another_change_or_wait_a_minute() -> None:
     assert worth_writing(READY, status_of(said=silent), NOW)
 
 
-def test_requests_of_all_pods_are_added_up() -> None:
-    (variant, *_) = (READY.steps or ())[0].variants or ()
-    assert (variant.model, variant.weight, variant.requests) == ("a", 2, 6)
+def test_figures_of_all_pods_are_added_up() -> None:
+    read = serving(make_document(), FACTS)
+    _, other = read["said"]
+    slow = Histogram(bounds=(0.001, 0.002), counts=(0, 0, 1), sum=9)
+    read["said"][other] = replace(
+        read["said"][other], variants={("price", "a"): figures(1, errors=1, seconds=slow)}
+    )
+    (variant, quiet) = (status_of(said=read["said"]).steps or ())[0].variants or ()
+    assert (variant.model, variant.weight, variant.requests) == ("a", 2, 4)
     assert variant.effective == pytest.approx(2 / 3, abs=1e-6)
+    assert (variant.error_share, variant.p99) == (0.25, 0.002)
+    assert variant.p50 == pytest.approx(0.001 + 0.001 * 2 / 3, abs=1e-6)
+    assert quiet.requests is quiet.error_share is quiet.p50 is quiet.match_rate is None
+
+
+def test_each_figure_alone_is_no_reason_to_write() -> None:
+    (step, *others) = READY.steps or ()
+    (variant, *rest) = step.variants or ()
+    for name in set(VariantStatus.model_fields) - {"model", "weight", "effective"}:
+        other = variant.model_copy(update={name: 0.125})
+        steps = (step.model_copy(update={"variants": (other, *rest)}), *others)
+        later = READY.model_copy(update={"steps": steps})
+        assert not worth_writing(READY, later, NOW + FIGURES_EVERY - 1)
+        assert worth_writing(READY, later, NOW + FIGURES_EVERY)
 
 
 def test_a_status_survives_being_written_and_read() -> None:
