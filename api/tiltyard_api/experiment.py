@@ -137,7 +137,8 @@ class StratumSums(Contract):
     """When it first was in force."""
 
     shares: dict[str, float] = Field(max_length=16)
-    """Of each variant, 0 to 1, in the order of the manifest; 1 of each of two rankers."""
+    """Of each variant, 0 to 1, in the order of the manifest; 1 of each of two rankers.
+    Empty where an engine took feedback on answers that others gave under shares it never had."""
 
     variants: dict[str, VariantSums] = Field(max_length=16)
     wins: dict[str, WinSums] = Field(default={}, max_length=MOST_METRICS)

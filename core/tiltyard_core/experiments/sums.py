@@ -132,7 +132,7 @@ def _stratum(parts: Sequence[StratumSums]) -> StratumSums:
     return StratumSums(
         id=parts[0].id,
         since=min(one.since for one in parts),
-        shares=parts[0].shares,
+        shares=next((one.shares for one in parts if one.shares), {}),
         variants={
             name: _variant([one.variants[name] for one in parts if name in one.variants])
             for name in names
