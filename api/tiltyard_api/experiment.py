@@ -24,6 +24,9 @@ BINS = 256
 MOST_WINS = 2048
 """Units whose wins are kept apart."""
 
+MOST_DRAWN = 2048
+"""Users that are told apart in a stratum, over all of its variants."""
+
 MOST_STRATA = 32
 MOST_METRICS = 8
 
@@ -119,11 +122,16 @@ class VariantSums(Contract):
     assigned: Array
     """Requests, and keys of divided ones, that were drawn for it, by bucket; none of rankers."""
 
+    drawn: Array = ""
+    """Where units are hash keys: the different ones among these, ascending, as far as the level of
+    the stratum lets them pass."""
+
     metrics: dict[str, MetricSums] = Field(max_length=MOST_METRICS)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         _sized(self.assigned, WHOLE, BUCKETS, "assigned")
+        _sized(self.drawn, WHOLE, len(b64decode(self.drawn)) // WIDTHS[WHOLE], "drawn")
         return self
 
 
@@ -139,6 +147,9 @@ class StratumSums(Contract):
     shares: dict[str, float] = Field(max_length=16)
     """Of each variant, 0 to 1, in the order of the manifest; 1 of each of two rankers.
     Empty where an engine took feedback on answers that others gave under shares it never had."""
+
+    level: int = Field(default=0, ge=0, le=63)
+    """One user in 2^level is among those `drawn`."""
 
     variants: dict[str, VariantSums] = Field(max_length=16)
     wins: dict[str, WinSums] = Field(default={}, max_length=MOST_METRICS)

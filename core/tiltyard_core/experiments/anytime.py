@@ -23,10 +23,10 @@ from math import exp, inf, lgamma, log, log1p, sqrt
 STEPS = 60
 """Halvings of what is uncertain about the end of an interval."""
 
-STAKES = tuple(0.9 / 2**n for n in range(9))
+STAKES = tuple(0.9 / 2.5**n for n in range(7))
 """What is bet, in units of difference over variance. Below 1 no bet can lose everything."""
 
-CENTRES = (0.0, 0.3, 0.7, 1.0)
+CENTRES = (0.0, 0.2, 0.5, 0.8, 1.0)
 """Guesses of the rate: each is right enough for some rates, and valid for all."""
 
 Interval = tuple[float, float]

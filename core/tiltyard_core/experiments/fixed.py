@@ -5,7 +5,7 @@ Looked at again and again they find what is not there; `anytime.py` has those th
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, copysign, inf, nan, sqrt
+from math import ceil, copysign, inf, sqrt
 
 from tiltyard_core.experiments.special import (
     binomial_p,
@@ -22,6 +22,11 @@ class Test:
     name: str
     statistic: float
     p: float
+    error: float = 0.0
+    """Standard error of what was tested."""
+
+    freedom: float = inf
+    """Degrees of it; of the normal distribution without bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +64,8 @@ def two_proportions(pairs: Sequence[Pair]) -> Test:
             rate = (a.count * a.mean + b.count * b.mean) / (a.count + b.count)
             difference += weight * (b.mean - a.mean)
             variance += weight**2 * rate * (1 - rate) * (1 / a.count + 1 / b.count)
-    z = _ratio(difference, variance)
-    return Test("two-proportion z", z, normal_p(z))
+    z = _ratio(difference, sqrt(variance))
+    return Test("two-proportion z", z, normal_p(z), sqrt(variance))
 
 
 def welch(pairs: Sequence[Pair]) -> Test:
@@ -72,9 +77,19 @@ def welch(pairs: Sequence[Pair]) -> Test:
             difference += weight * (pair[1].mean - pair[0].mean)
             terms += [(weight**2 * one.variance / one.count, one.count - 1) for one in pair]
     variance = sum(term for term, _ in terms)
-    t = _ratio(difference, variance)
-    below = sum(term**2 / free for term, free in terms if free)
-    return Test("Welch t", t, student_p(t, variance**2 / below) if below else nan)
+    return student("Welch t", difference, sqrt(variance), _satterthwaite(terms))
+
+
+def _satterthwaite(terms: Sequence[tuple[float, float]]) -> float:
+    """Degrees of freedom of a sum of variances, each with its own."""
+    below = sum(term**2 / free for term, free in terms if free > 0)
+    return sum(term for term, _ in terms) ** 2 / below if below else 1.0
+
+
+def student(name: str, difference: float, error: float, freedom: float) -> Test:
+    """Test a difference for being none, by Student's t distribution."""
+    t = _ratio(difference, error)
+    return Test(name, t, student_p(t, freedom), error, freedom)
 
 
 def sign_test(first: int, second: int) -> Test:
@@ -110,7 +125,7 @@ def _above(z: float) -> float:
     return tail if z > 0 else 1 - tail
 
 
-def _ratio(difference: float, variance: float) -> float:
-    if variance > 0:
-        return difference / sqrt(variance)
+def _ratio(difference: float, error: float) -> float:
+    if error > 0:
+        return difference / error
     return copysign(inf, difference) if difference else 0.0

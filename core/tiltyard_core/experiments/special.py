@@ -1,6 +1,6 @@
 """Tails of distributions that the standard library does not have."""
 
-from math import exp, lgamma, log, log1p, sqrt
+from math import exp, isinf, lgamma, log, log1p, sqrt
 from statistics import NormalDist
 
 _NORMAL = NormalDist()
@@ -20,6 +20,8 @@ def normal_quantile(share: float) -> float:
 
 def student_p(t: float, freedom: float) -> float:
     """Probability that a number of Student's t distribution is at least as far from 0."""
+    if isinf(t):
+        return 0.0
     return beta_share(freedom / 2, 0.5, freedom / (freedom + t * t))
 
 
@@ -65,11 +67,15 @@ def _not_zero(value: float) -> float:
 
 def as_normal(t: float, freedom: float) -> float:
     """Give the z that is as unlikely as a t, within a few thousandths (Wallace, 1959)."""
+    if isinf(freedom):
+        return abs(t)
     factor = (8 * freedom + 1) / (8 * freedom + 3)
     return factor * sqrt(freedom * log1p(t * t / freedom))
 
 
 def as_student(z: float, freedom: float) -> float:
     """Give the t that is as unlikely as a z: the inverse of `as_normal`."""
+    if isinf(freedom):
+        return z
     factor = (8 * freedom + 3) / (8 * freedom + 1)
     return sqrt(freedom * (exp((z * factor) ** 2 / freedom) - 1))

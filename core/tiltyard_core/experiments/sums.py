@@ -8,6 +8,7 @@ from tiltyard_api.experiment import (
     BINS,
     BUCKETS,
     BYTE,
+    MOST_DRAWN,
     MOST_WINS,
     NET,
     REAL,
@@ -108,6 +109,27 @@ class WinCell:
         return WinSums(level=self.level, draws=packed(WHOLE, draws), nets=nets)
 
 
+@dataclass(slots=True)
+class DrawnCell:
+    """Which users were drawn for which variant of a stratum, while it is counted."""
+
+    level: int = 0
+    users: dict[int, str] = field(default_factory=dict)
+
+    def add(self, draw: int, variant: str) -> None:
+        """Note a user, once."""
+        if self.level and not sampled(draw, self.level):
+            return
+        self.users[draw] = variant
+        while len(self.users) > MOST_DRAWN:
+            self.level += 1
+            self.users = {one: by for one, by in self.users.items() if sampled(one, self.level)}
+
+    def told(self, variant: str) -> str:
+        """Say who was drawn for a variant."""
+        return packed(WHOLE, sorted(one for one, by in self.users.items() if by == variant))
+
+
 def merged(parts: Sequence[ExperimentSums]) -> ExperimentSums | None:
     """Unite what engines counted of one experiment, each of which is there once; None: none."""
     if not parts:
@@ -129,22 +151,31 @@ def nets(wins: WinSums) -> dict[int, int]:
 def _stratum(parts: Sequence[StratumSums]) -> StratumSums:
     names = _ordered(one.variants for one in parts)
     metrics = _ordered(one.wins for one in parts)
+    drawn = DrawnCell(level=max(one.level for one in parts))
+    for one in parts:
+        for name, variant in one.variants.items():
+            for draw in unpacked(WHOLE, variant.drawn):
+                drawn.add(draw, name)
     return StratumSums(
         id=parts[0].id,
         since=min(one.since for one in parts),
         shares=next((one.shares for one in parts if one.shares), {}),
         variants={
-            name: _variant([one.variants[name] for one in parts if name in one.variants])
+            name: _variant(
+                [one.variants[name] for one in parts if name in one.variants], drawn.told(name)
+            )
             for name in names
         },
+        level=drawn.level,
         wins={
             name: _wins([one.wins[name] for one in parts if name in one.wins]) for name in metrics
         },
     )
 
 
-def _variant(parts: Sequence[VariantSums]) -> VariantSums:
+def _variant(parts: Sequence[VariantSums], drawn: str) -> VariantSums:
     return VariantSums(
+        drawn=drawn,
         assigned=added(WHOLE, [one.assigned for one in parts]),
         metrics={
             name: _metric([one.metrics[name] for one in parts if name in one.metrics])

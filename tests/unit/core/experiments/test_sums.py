@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from tiltyard_api.experiment import (
     BINS,
     BUCKETS,
+    MOST_DRAWN,
     MOST_WINS,
     WHOLE,
     ExperimentSums,
@@ -15,7 +16,15 @@ from tiltyard_api.experiment import (
     VariantSums,
 )
 from tiltyard_core.experiments.arrays import reals, unpacked, whole, zeros
-from tiltyard_core.experiments.sums import Cell, LabelCell, WinCell, merged, nets, score_bin
+from tiltyard_core.experiments.sums import (
+    Cell,
+    DrawnCell,
+    LabelCell,
+    WinCell,
+    merged,
+    nets,
+    score_bin,
+)
 from tiltyard_core.experiments.units import distinct, register
 from tiltyard_core.units import sampled
 
@@ -147,3 +156,23 @@ def test_sums_that_were_cut_are_refused(field: str, value: object, words: str) -
     whole_one = Cell().told().model_dump()
     with pytest.raises(ValidationError, match=words.replace("?", ".")):
         MetricSums.model_validate(whole_one | {field: value})
+
+
+def test_users_are_told_apart_until_there_are_too_many() -> None:
+    parts = [DrawnCell(), DrawnCell()]
+    for draw in range(MOST_DRAWN):
+        parts[draw % 2].add(draw << 40, "x")
+        parts[0].add(draw << 40, "x")
+    whole_ones = []
+    for number, one in enumerate(parts):
+        sums = told(Cell(), str(number))
+        variant = sums.strata[0].variants["x"].model_copy(update={"drawn": one.told("x")})
+        stratum = sums.strata[0].model_copy(update={"variants": {"x": variant}})
+        whole_ones.append(sums.model_copy(update={"strata": (stratum,)}))
+    both = merged(whole_ones)
+    assert both
+    assert both.strata[0].level == 0
+    assert len(unpacked(WHOLE, both.strata[0].variants["x"].drawn)) == MOST_DRAWN
+    parts[0].add(MOST_DRAWN << 40, "x")
+    assert parts[0].level == 1
+    assert all(sampled(one, 1) for one in parts[0].users)
