@@ -19,6 +19,9 @@ FIRST_PAUSE = 10.0
 
 LONGEST_PAUSE = 600.0
 
+LONGEST_FOR_SECRETS = 60.0
+"""Likewise where a Secret is missing: nobody tells us when it comes, and looking costs little."""
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -43,7 +46,9 @@ class Attempt:
         """When it is to be tried again; None: not at all."""
         if self.ended_at is None or self.fact:
             return None
-        return self.ended_at + min(FIRST_PAUSE * 2.0**self.number, LONGEST_PAUSE)
+        secret = self.failure and self.failure.reason is ConditionReason.SECRET_NOT_FOUND
+        longest = LONGEST_FOR_SECRETS if secret else LONGEST_PAUSE
+        return self.ended_at + min(FIRST_PAUSE * 2.0**self.number, longest)
 
 
 def observe_attempts(

@@ -60,19 +60,27 @@ class Setting:
         """What a source may be reached with.
 
         Raises:
-            ArtifactError: its Secret is not there.
+            ArtifactError: its Secret is not there, or empty.
 
         """
         if secret is None:
             return self.access
         folder = self.secrets.get(secret, Path(SECRETS) / secret)
-        if not folder.is_dir():
+        if not _keys(folder):
             raise ArtifactError(
-                ConditionReason.ACCESS_DENIED,
-                f"{shown(uri)}: the Secret {secret!r} is not mounted at {folder}: create it, or"
-                f" name a folder with its keys by --secret {secret}=FOLDER",
+                ConditionReason.SECRET_NOT_FOUND,
+                f"{shown(uri)}: the Secret {secret!r}, which secretName names, is not there or has"
+                " no keys: create it in the namespace of the manifest, or on a laptop name a folder"
+                f" with its keys by --secret {secret}=FOLDER",
             )
         return replace(self.access, secret=folder)
+
+
+def _keys(folder: Path) -> list[Path]:
+    """Keys of a Secret; what a kubelet keeps beside them begins with two dots."""
+    if not folder.is_dir():
+        return []
+    return [one for one in folder.iterdir() if not one.name.startswith("..")]
 
 
 def try_one(request: TrialRequest, setting: Setting) -> TrialReport:

@@ -76,6 +76,7 @@ class ConditionReason(StrEnum):
     STEPS_DO_NOT_FIT = "StepsDoNotFit"
 
     # An artifact.
+    SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105 - the word itself
     SOURCE_NOT_FOUND = "SourceNotFound"
     SOURCE_UNAVAILABLE = "SourceUnavailable"
     SOURCE_UNSUPPORTED = "SourceUnsupported"
@@ -105,6 +106,7 @@ class ConditionReason(StrEnum):
 
 ARTIFACT_FAULTS: AbstractSet[ConditionReason] = frozenset(
     {
+        ConditionReason.SECRET_NOT_FOUND,
         ConditionReason.SOURCE_NOT_FOUND,
         ConditionReason.SOURCE_UNAVAILABLE,
         ConditionReason.SOURCE_UNSUPPORTED,

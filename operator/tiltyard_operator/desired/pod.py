@@ -99,11 +99,15 @@ class Sources:
         return cls(tuple(sorted({name for name in secrets if name})), tuple(sorted(claims)))
 
     def volumes(self) -> list[Object]:
-        """What is mounted. Where a Secret or claim is missing the pod waits, and says so."""
+        """What is mounted.
+
+        Without a claim a pod waits. Without a Secret it begins, so that the fetcher can say which
+        is missing: a kubelet tells that in events alone, and whoever reads the status waits.
+        """
         return [
             {
                 "name": f"{OUR_VOLUMES}secret-{index}",
-                "secret": {"secretName": name, "defaultMode": 0o440},
+                "secret": {"secretName": name, "defaultMode": 0o440, "optional": True},
             }
             for index, name in enumerate(self.secrets)
         ] + [

@@ -111,6 +111,8 @@ class Pod:
         waiting = next((one for one in self.init if one.ended != 0), None)
         for container in [waiting] if waiting else self.main:
             if not container.running and self._may_start(container):
+                if container.ended is not None:
+                    self._furnish()  # a kubelet keeps volumes as their sources are
                 self._start(container, self._folders)
 
     def _furnish(self) -> None:

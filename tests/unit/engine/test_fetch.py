@@ -254,11 +254,19 @@ def test_no_secret_reaches_the_process_that_tries_nor_any_word(tmp_path: Path) -
     assert "s3cr3t" not in f"{found} {done.stdout} {done.stderr}"
 
 
-def test_a_secret_that_is_not_mounted_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("there", ["nothing", "a folder", "what a kubelet mounts without it"])
+def test_a_secret_that_is_missing_or_empty_is_named(tmp_path: Path, there: str) -> None:
+    folder = tmp_path / "keys"
+    if there != "nothing":
+        folder.mkdir()
+    if there == "what a kubelet mounts without it":
+        (folder / "..2026_11_21_17_40_00.1").mkdir()
+        (folder / "..data").symlink_to("..2026_11_21_17_40_00.1")
     model = entry("https://models.invalid/m.onnx", secretName="mine")
-    found, _ = trial(model, tmp_path)
-    assert found.reason is Reason.ACCESS_DENIED
-    assert "the Secret 'mine' is not mounted at /etc/tiltyard/secrets/mine" in (found.fault or "")
+    found, _ = trial(model, tmp_path, "--secret", f"mine={folder}")
+    assert found.reason is Reason.SECRET_NOT_FOUND
+    assert "the Secret 'mine', which secretName names, is not there" in (found.fault or "")
+    assert "create it in the namespace of the manifest" in (found.fault or "")
 
 
 def test_loopback_is_refused_unless_it_is_allowed(tmp_path: Path) -> None:
