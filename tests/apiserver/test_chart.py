@@ -1,7 +1,6 @@
 """A Helm release on a real API server: installed, upgraded, gone and back."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from cluster.api import Api
 from cluster.binaries import Binaries
 from cluster.plane import ControlPlane, running
 from goldens import GOLDEN
-from helm import CHART, ROOT, Helm, parsed
+from helm import CHART, ROOT, Helm, columns, older_chart, parsed
 from kubectl import Kubectl
 from localnode.node import LABEL, running_node
 from operators import ACCOUNT
@@ -81,16 +80,7 @@ def released(plane: ControlPlane, tmp_path: Path) -> Iterator[ReleasedOperators]
 @pytest.fixture
 def previous(tmp_path: Path) -> Path:
     """The chart as an older one would be: with definitions that know less."""
-    folder = tmp_path / "previous"
-    shutil.copytree(CHART, folder)
-    chart = folder / "Chart.yaml"
-    chart.write_text(chart.read_text().replace("0.1.0", "0.0.9"))
-    for path in (folder / "files/crds").iterdir():
-        definition = yaml.safe_load(path.read_text())
-        (version,) = definition["spec"]["versions"]
-        version["additionalPrinterColumns"] = version["additionalPrinterColumns"][:1]
-        path.write_text(yaml.safe_dump(definition))
-    return folder
+    return older_chart(tmp_path / "previous")
 
 
 @pytest.fixture
@@ -103,12 +93,6 @@ def shop(plane: ControlPlane) -> Kubectl:
         api.call("POST", "/api/v1/namespaces", about)
     api.close()
     return Kubectl(plane.kubectl, plane.kubeconfig, "shop")
-
-
-def columns(kubectl: Kubectl) -> list[str]:
-    definition = kubectl.get("crd", "pipelines.tiltyard.dev")
-    (version,) = definition["spec"]["versions"]
-    return [one["name"] for one in version["additionalPrinterColumns"]]
 
 
 def serving(kubectl: Kubectl) -> tuple[Object, list[str]]:

@@ -72,7 +72,7 @@ def test_all_is_found_each_panel_answers_and_no_alert_fires(
     await_ready(kubectl)
     kubectl("wait", "--for=condition=Ready", "typ/watched", "--timeout=50s")
     stand_for(operator_process, helm, kubectl, api)
-    config = configuration(kubectl, tmp_path, ALERTS)
+    config = configuration(tmp_path, ALERTS, kubectl)
     with prometheus(tmp_path, config) as url:
         await_that(lambda: len(samples(url, "up == 1")) == 4, 60)
         pods = {labels["pod"] for labels, _ in samples(url, "up")}

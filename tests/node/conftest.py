@@ -1,24 +1,39 @@
 """A whole node that all test processes of a run share, with Tiltyard installed."""
 
+import copy
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bikes import await_ready
 from cluster.api import Api
 from cluster.binaries import WITH_NODE, MissingError, find
-from cluster.node.node import Node
+from cluster.node.node import Node, power_cut
 from cluster.node.place import obstacle
 from cluster.plane import ControlPlane
 from cluster.shared import shared
-from installed import install
+from helm import Helm
+from installed import RELEASE, install
 from kubectl import Kubectl
 from manifests import MODELS
+from pods import ROLLS_SECONDS, address, bikes_from, expecting
 from shelves import shelf
+from steady import judge, steady
+from waiting import await_that
+
+Object = dict[str, Any]
+
+
+def restricted_namespace(api: Api, name: str) -> None:
+    """Make a namespace where nothing but restricted pods may run."""
+    level = {"pod-security.kubernetes.io/enforce": "restricted"}
+    api.call("POST", "/api/v1/namespaces", {"metadata": {"name": name, "labels": level}})
 
 
 def why_not() -> str | None:
@@ -59,10 +74,26 @@ def api(node_plane: ControlPlane) -> Iterator[Api]:
 
 
 @pytest.fixture(scope="session")
-def tiltyard(node_plane: ControlPlane) -> Kubectl:
-    """The operator's own namespace, the operator in it ready."""
-    kubectl = Kubectl(node_plane.kubectl, node_plane.kubeconfig, "tiltyard")
-    install(kubectl)
+def reboot(node_plane: ControlPlane) -> Iterator[Callable[[], None]]:
+    """Cut the node's power, and let it start again."""
+    with ExitStack() as running:
+        yield lambda: running.enter_context(power_cut(node_plane, find(WITH_NODE)))
+
+
+@pytest.fixture(scope="session")
+def helm(node_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Helm:
+    """Helm for the operator's own namespace."""
+    home = tmp_path_factory.mktemp("helm")
+    return Helm(find(WITH_NODE)["helm"], home, RELEASE, node_plane.kubeconfig)
+
+
+@pytest.fixture(scope="session")
+def tiltyard(node_plane: ControlPlane, api: Api, helm: Helm) -> Kubectl:
+    """The operator's own namespace, with the operator ready in it."""
+    kubectl = Kubectl(node_plane.kubectl, node_plane.kubeconfig, helm.namespace)
+    if api.get(f"/api/v1/namespaces/{helm.namespace}") is None:
+        restricted_namespace(api, helm.namespace)
+    install(helm, kubectl)
     return kubectl
 
 
@@ -91,7 +122,47 @@ def kubectl(
 ) -> Iterator[Kubectl]:
     """kubectl in a namespace of the module's own, where nothing but restricted pods may run."""
     name = f"test-{secrets.token_hex(4)}"
-    level = {"pod-security.kubernetes.io/enforce": "restricted"}
-    api.call("POST", "/api/v1/namespaces", {"metadata": {"name": name, "labels": level}})
+    restricted_namespace(api, name)
     yield Kubectl(tiltyard.program, Path(node_plane.kubeconfig), name)
     api.call("DELETE", f"/api/v1/namespaces/{name}")
+    await_that(lambda: api.get(f"/api/v1/namespaces/{name}") is None, ROLLS_SECONDS)
+
+
+@pytest.fixture(scope="module")
+def served(kubectl: Kubectl, models: str) -> Object:
+    """A Pipeline of two pods that serves."""
+    document = bikes_from(models)
+    kubectl.apply(document)
+    await_ready(kubectl, ROLLS_SECONDS)
+    return document
+
+
+@pytest.fixture
+def pipeline(kubectl: Kubectl, served: Object) -> Object:
+    """The same, as it was made: whatever a test did to it is undone."""
+    kubectl.apply(served)
+    await_ready(kubectl, ROLLS_SECONDS)
+    return copy.deepcopy(served)
+
+
+@pytest.fixture
+def expected(kubectl: Kubectl) -> Callable[[str], str]:
+    """Which variant a rider gets: equal weights are equal, whatever they are."""
+    return expecting(kubectl)
+
+
+@pytest.fixture
+def under_traffic(
+    kubectl: Kubectl, expected: Callable[[str], str]
+) -> Callable[[Callable[[], None]], None]:
+    """Change something while requests come; every one must be answered by the right model."""
+
+    def insist(change: Callable[[], None]) -> None:
+        with steady(address(kubectl), "/pipelines/bikes", expected) as traffic:
+            await_that(lambda: traffic.reached(200), 60)
+            change()
+            before = traffic.answered
+            await_that(lambda: traffic.reached(before + 200), 60)
+        judge(traffic)
+
+    return insist

@@ -13,52 +13,16 @@ from bikes import await_condition, await_ready
 from cluster.api import Api, ApiError
 from cluster.node import cgroups
 from kubectl import Kubectl
-from pods import ROLLS_SECONDS, address, bikes_from, engines, expecting
-from steady import Traffic, steady
+from pods import ROLLS_SECONDS, engines
 from waiting import await_that
 
 Object = dict[str, Any]
-Change = Callable[[], None]
+UnderTraffic = Callable[[Callable[[], None]], None]
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("node"), pytest.mark.full]
 
 NAMED_SECONDS = 30
 """Five on a machine that has nothing else to do."""
-
-
-@pytest.fixture(scope="module")
-def served(kubectl: Kubectl, models: str) -> Object:
-    """A Pipeline of two pods that serves."""
-    document = bikes_from(models)
-    kubectl.apply(document)
-    await_ready(kubectl, ROLLS_SECONDS)
-    return document
-
-
-@pytest.fixture
-def pipeline(kubectl: Kubectl, served: Object) -> Object:
-    """The same, as it was made: whatever a test did to it is undone."""
-    kubectl.apply(served)
-    await_ready(kubectl, ROLLS_SECONDS)
-    return copy.deepcopy(served)
-
-
-@pytest.fixture
-def expected(kubectl: Kubectl) -> Callable[[str], str]:
-    """Which variant a rider gets; weights never change here."""
-    return expecting(kubectl)
-
-
-def under_traffic(kubectl: Kubectl, expected: Callable[[str], str], change: Change) -> Traffic:
-    """Change something while requests come; every one must be answered by the right model."""
-    with steady(address(kubectl), "/pipelines/bikes", expected) as traffic:
-        await_that(lambda: traffic.reached(200), 60)
-        change()
-        before = traffic.answered
-        await_that(lambda: traffic.reached(before + 200), 60)
-    assert traffic.faults == [], f"{len(traffic.faults)} of {traffic.answered}"
-    print(f"{traffic.answered} answers, {traffic.rate:.0f} a second")  # noqa: T201 - shown by -rP
-    return traffic
 
 
 def names(kubectl: Kubectl) -> set[str]:
@@ -79,7 +43,7 @@ def settle(kubectl: Kubectl, done: Callable[[], bool]) -> None:
 
 
 def test_a_new_version_rolls_without_a_failed_request(
-    kubectl: Kubectl, pipeline: Object, expected: Callable[[str], str]
+    kubectl: Kubectl, pipeline: Object, under_traffic: UnderTraffic
 ) -> None:
     before = names(kubectl)
     for model in pipeline["spec"]["models"]:
@@ -89,11 +53,11 @@ def test_a_new_version_rolls_without_a_failed_request(
         kubectl.apply(pipeline)
         settle(kubectl, lambda: rolled(kubectl, before))
 
-    under_traffic(kubectl, expected, roll)
+    under_traffic(roll)
 
 
 def test_pods_are_added_and_taken_away_without_a_failed_request(
-    kubectl: Kubectl, pipeline: Object, expected: Callable[[str], str]
+    kubectl: Kubectl, pipeline: Object, under_traffic: UnderTraffic
 ) -> None:
     def scale() -> None:
         for replicas in (3, 1):
@@ -101,7 +65,7 @@ def test_pods_are_added_and_taken_away_without_a_failed_request(
             kubectl.apply(pipeline)
             settle(kubectl, lambda: len(engines(kubectl)) == replicas)  # noqa: B023 - ends here
 
-    under_traffic(kubectl, expected, scale)
+    under_traffic(scale)
 
 
 def evict(api: Api, namespace: str, name: str) -> int:
@@ -120,7 +84,7 @@ def evict(api: Api, namespace: str, name: str) -> int:
 
 @pytest.mark.usefixtures("pipeline")
 def test_a_drain_takes_one_pod_at_a_time_and_fails_no_request(
-    kubectl: Kubectl, api: Api, expected: Callable[[str], str]
+    kubectl: Kubectl, api: Api, under_traffic: UnderTraffic
 ) -> None:
     before = sorted(names(kubectl))
 
@@ -136,7 +100,7 @@ def test_a_drain_takes_one_pod_at_a_time_and_fails_no_request(
         await_that(evicted, ROLLS_SECONDS)
         settle(kubectl, lambda: rolled(kubectl, set(before)) and len(engines(kubectl)) == 2)
 
-    under_traffic(kubectl, expected, drain)
+    under_traffic(drain)
 
 
 @pytest.mark.usefixtures("pipeline")
@@ -156,7 +120,7 @@ def test_a_killed_engine_is_named_and_comes_back(kubectl: Kubectl) -> None:
 
 
 def test_a_model_that_cannot_be_had_leaves_the_old_version_serving(
-    kubectl: Kubectl, pipeline: Object, expected: Callable[[str], str]
+    kubectl: Kubectl, pipeline: Object, under_traffic: UnderTraffic
 ) -> None:
     before = names(kubectl)
     good = copy.deepcopy(pipeline)
@@ -170,5 +134,5 @@ def test_a_model_that_cannot_be_had_leaves_the_old_version_serving(
         kubectl.apply(good)
         await_ready(kubectl, ROLLS_SECONDS)
 
-    under_traffic(kubectl, expected, spoil)
+    under_traffic(spoil)
     assert names(kubectl) == before, "no pod was replaced"

@@ -7,24 +7,21 @@ from typing import Any
 import pytest
 import urllib3
 
-from bikes import await_ready
 from cluster.api import Api, ApiError
 from cluster.node import cgroups
 from cluster.node.images import name_of
 from kubectl import Kubectl
 from manifests import bike_record
-from pods import CPUS, MEMORY, ROLLS_SECONDS, address, bikes_from, engines, inside
+from pods import CPUS, MEMORY, address, asked_inside, engines
 
 Object = dict[str, Any]
 
-pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("node"), pytest.mark.full]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def pipeline(kubectl: Kubectl, models: str) -> Object:
-    """A Pipeline of two pods that serves."""
-    kubectl.apply(bikes_from(models))
-    return await_ready(kubectl, ROLLS_SECONDS)
+pytestmark = [
+    pytest.mark.timeout(900),
+    pytest.mark.xdist_group("node"),
+    pytest.mark.full,
+    pytest.mark.usefixtures("served"),
+]
 
 
 def test_it_answers_through_its_service_from_this_machine(kubectl: Kubectl) -> None:
@@ -36,15 +33,9 @@ def test_it_answers_through_its_service_from_this_machine(kubectl: Kubectl) -> N
 
 
 def test_it_answers_through_its_service_from_another_pod(kubectl: Kubectl) -> None:
-    body = json.dumps([bike_record(rider="rider-1")])
-    said = inside(
-        kubectl,
-        "import sys, urllib.request as u;"
-        f"asked = u.Request('http://{address(kubectl)}/pipelines/bikes', {body.encode()!r},"
-        " {'Content-Type': 'application/json'});"
-        "print(u.urlopen(asked, timeout=30).read().decode())",
-    )
-    assert len(json.loads(said)[0]["out"]["bikers"]) == 1
+    url = f"http://{address(kubectl)}/pipelines/bikes"
+    (row,) = asked_inside(kubectl, url, [bike_record(rider="rider-1")])
+    assert len(row["out"]["bikers"]) == 1
 
 
 def test_limits_are_in_force_and_the_engine_knows_them(kubectl: Kubectl) -> None:

@@ -41,15 +41,15 @@ class Giver(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, host: str) -> None:
+        super().__init__((host, 0), Handler)
         self.routes: dict[str, Route] = {}
         self.asked: list[Asked] = []
         self.ended = threading.Event()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        return "http://{}:{}".format(*self.server_address)
 
     def handle_error(self, *_: object) -> None:
         """A client that went away is none of ours."""
@@ -59,9 +59,9 @@ Route = Callable[[Handler], None]
 
 
 @contextmanager
-def giving(routes: dict[str, Route] | None = None) -> Iterator[Giver]:
+def giving(routes: dict[str, Route] | None = None, host: str = "127.0.0.1") -> Iterator[Giver]:
     """Serve routes until the block ends."""
-    giver = Giver()
+    giver = Giver(host)
     giver.routes |= routes or {}
     thread = threading.Thread(target=giver.serve_forever, args=(0.01,))
     thread.start()

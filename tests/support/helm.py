@@ -1,11 +1,14 @@
 """The real Helm, as a user runs it."""
 
+import shutil
 import subprocess
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from kubectl import Kubectl
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts/tiltyard"
@@ -63,3 +66,23 @@ def of_kind(objects: list[Object], kind: str) -> Object:
     """Find the only object of a kind."""
     (found,) = (one for one in objects if one["kind"] == kind)
     return found
+
+
+def older_chart(folder: Path) -> Path:
+    """Write the chart as an older one would be: with definitions that know less."""
+    shutil.copytree(CHART, folder)
+    chart = folder / "Chart.yaml"
+    chart.write_text(chart.read_text().replace("0.1.0", "0.0.9"))
+    for path in (folder / "files/crds").iterdir():
+        definition = yaml.safe_load(path.read_text())
+        (version,) = definition["spec"]["versions"]
+        version["additionalPrinterColumns"] = version["additionalPrinterColumns"][:1]
+        path.write_text(yaml.safe_dump(definition))
+    return folder
+
+
+def columns(kubectl: Kubectl) -> list[str]:
+    """Give what `kubectl get` says of Pipelines, by which an older chart is told."""
+    definition = kubectl.get("crd", "pipelines.tiltyard.dev")
+    (version,) = definition["spec"]["versions"]
+    return [one["name"] for one in version["additionalPrinterColumns"]]

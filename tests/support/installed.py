@@ -1,33 +1,35 @@
-"""Tiltyard in a cluster as people install it: the plain manifests, with the images of this tree."""
+"""Tiltyard in a cluster as people install it: by Helm, with the images of this tree."""
 
-from typing import Any
-
-import yaml
+from pathlib import Path
 
 from cluster.node.images import name_of
+from helm import CHART, Helm
 from kubectl import Kubectl
-from operators import CONFIG
 
-Object = dict[str, Any]
-
-NAMESPACE = "tiltyard"
+RELEASE = "tiltyard"
+OPERATOR = "deployment/tiltyard-operator"
 
 
-def install(kubectl: Kubectl) -> None:
-    """Apply the manifests and wait until the operator is ready."""
-    rendered = kubectl("kustomize", str(CONFIG / "cluster"))
-    objects = [_with_our_images(one) for one in yaml.safe_load_all(rendered)]
-    text = yaml.safe_dump_all(objects)
-    kubectl("apply", "--server-side", "--filename=-", stdin=text)
-    kubectl("rollout", "status", "deployment/tiltyard-operator", f"--namespace={NAMESPACE}")
+def images(engine: str = name_of("engine")) -> list[str]:
+    """Values that name our images, or another of the engine."""
+    told = []
+    for key, name in (("image", name_of("operator")), ("engine.image", engine)):
+        repository, _, tag = name.rpartition(":")
+        told.append(f"--set={key}.repository={repository},{key}.tag={tag}")
+    return told
 
 
-def _with_our_images(obj: Object) -> Object:
-    if obj["kind"] != "Deployment":
-        return obj
-    (container,) = obj["spec"]["template"]["spec"]["containers"]
-    container["image"] = name_of("operator")
-    for variable in container["env"]:
-        if variable["name"] == "TILTYARD_ENGINE_IMAGE":
-            variable["value"] = name_of("engine")
-    return obj
+def install(helm: Helm, kubectl: Kubectl, *values: str, chart: Path = CHART) -> None:
+    """Install or upgrade the release, and wait until its operator is ready.
+
+    Definitions that are there already, such as those that a control plane of the tests starts
+    with, become the release's.
+    """
+    flags = ("--install", "--take-ownership", "--force-conflicts")
+    helm("upgrade", RELEASE, chart, *flags, *images(), *values)
+    await_operator(kubectl)
+
+
+def await_operator(kubectl: Kubectl) -> None:
+    """Wait until the operator of kubectl's namespace is as its Deployment says."""
+    kubectl("rollout", "status", OPERATOR, "--timeout=180s")

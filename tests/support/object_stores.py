@@ -23,13 +23,16 @@ logging.getLogger("werkzeug").setLevel(logging.ERROR)
 from werkzeug.serving import run_simple
 from moto.server import DomainDispatcherApplication, create_backend_app
 application = DomainDispatcherApplication(create_backend_app)
-run_simple("127.0.0.1", int(sys.argv[1]), application, threaded=True)
+run_simple(sys.argv[1], int(sys.argv[2]), application, threaded=True)
 """
 
 
-def free_port() -> int:
+LOOPBACK = "127.0.0.1"
+
+
+def free_port(host: str = LOOPBACK) -> int:
     """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
+    with socket.create_server((host, 0)) as probe:
         return int(probe.getsockname()[1])
 
 
@@ -93,10 +96,10 @@ class S3Server:
 
 
 @contextmanager
-def s3_server() -> Iterator[S3Server]:
+def s3_server(host: str = LOOPBACK) -> Iterator[S3Server]:
     """Run an S3 server."""
-    url = f"http://127.0.0.1:{(port := free_port())}"
-    with program(url, sys.executable, "-c", S3, port):
+    url = f"http://{host}:{(port := free_port(host))}"
+    with program(url, sys.executable, "-c", S3, host, port):
         yield S3Server(url)
 
 

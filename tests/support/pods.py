@@ -1,5 +1,6 @@
 """Pipelines whose pods a real kubelet runs: small, so that several fit on two processors."""
 
+import json
 import secrets
 from collections.abc import Callable
 from typing import Any
@@ -51,9 +52,21 @@ def expecting(kubectl: Kubectl) -> Callable[[str], str]:
     return lambda key: f"demand={('gb', 'rf')[pick(ends, keyed_draw(salt, key))]}"
 
 
-def address(kubectl: Kubectl, port: int = 8080) -> str:
-    """Host and port of the Pipeline's Service."""
-    return f"{kubectl.get('service', NAME)['spec']['clusterIP']}:{port}"
+def address(kubectl: Kubectl, pipeline: str = NAME) -> str:
+    """Host and port of a Pipeline's Service."""
+    return f"{kubectl.get('service', pipeline)['spec']['clusterIP']}:8080"
+
+
+def asked_inside(kubectl: Kubectl, url: str, records: object, **headers: str) -> list[Any]:
+    """Send records from a pod of its own; the rows of the answer."""
+    told = {"Content-Type": "application/json"} | headers
+    said = inside(
+        kubectl,
+        "import urllib.request as u;"
+        f"asked = u.Request({url!r}, {json.dumps(records).encode()!r}, {told!r});"
+        "print(u.urlopen(asked, timeout=30).read().decode())",
+    )
+    return list(json.loads(said))
 
 
 def inside(kubectl: Kubectl, program: str) -> str:

@@ -24,8 +24,8 @@ _SECONDS = 20
 Object = dict[str, Any]
 
 
-def configuration(kubectl: Kubectl, folder: Path, alerts: Path) -> Object:
-    """Give the scrape configuration that we ship, and the alerts.
+def configuration(folder: Path, alerts: Path, *where: Kubectl) -> Object:
+    """Give the scrape configuration that we ship, for some namespaces, and the alerts.
 
     Debian's Prometheus is built without Kubernetes: targets come from a file that says of the pods
     what that discovery would. Which pods, and what is made of them, is as we ship it.
@@ -35,7 +35,8 @@ def configuration(kubectl: Kubectl, folder: Path, alerts: Path) -> Object:
     ((discovery,), file) = job.pop("kubernetes_sd_configs"), folder / "targets.json"
     (selector,) = discovery["selectors"]
     assert discovery["role"] == selector["role"] == "pod"
-    pods = kubectl.get("pods", f"--selector={selector['label']}")["items"]
+    asked = [one.get("pods", f"--selector={selector['label']}")["items"] for one in where]
+    pods = [pod for found in asked for pod in found]
     file.write_text(json.dumps([target for pod in pods for target in discovered(pod)]))
     job["file_sd_configs"] = [{"files": [str(file)]}]
     pace = {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}

@@ -59,6 +59,18 @@ _NAN = (
 """
 )
 
+_EATS = (
+    _BAD
+    + """
+    count = Where(bad, trips, zero)
+    one_number = Shape(table)
+    size = Reshape(count, one_number)
+    eaten = ConstantOfShape(size)
+    nothing = ReduceSum <keepdims = 0> (eaten)
+    y = Add(sum, nothing)
+"""
+)
+
 
 def scaled(factor: float, offset: float = 0.0) -> bytes:
     """y = x * factor + offset."""
@@ -83,6 +95,11 @@ def failing(factor: float = 1.0) -> bytes:
 def not_a_number(factor: float = 1.0) -> bytes:
     """Like `scaled`, but NaN on trouble."""
     return _graph(_NAN, factor)
+
+
+def hungry(floats: int, factor: float = 1.0) -> bytes:
+    """Like `scaled`, but takes memory for so many numbers on trouble."""
+    return _graph(_EATS, factor, trips=floats)
 
 
 def typed() -> bytes:

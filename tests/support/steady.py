@@ -37,6 +37,12 @@ class Traffic:
         return self.answered >= count
 
 
+def judge(traffic: Traffic) -> None:
+    """Insist that every request was answered by the right model."""
+    print(f"{traffic.answered} answers, {traffic.rate:.0f} a second")  # noqa: T201 - shown by -rP
+    assert traffic.faults == [], f"{len(traffic.faults)} of {traffic.answered}"
+
+
 @contextmanager
 def steady(address: str, path: str, expected: Expected, rate: int = 500) -> Iterator[Traffic]:
     """Send so many requests a second until the block ends.

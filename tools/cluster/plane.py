@@ -72,6 +72,11 @@ class ControlPlane:
     """How long it took to start."""
 
     @property
+    def port(self) -> int:
+        """Port of the API server."""
+        return int(self.url.rpartition(":")[2])
+
+    @property
     def ca(self) -> Path:
         """Certificate to trust."""
         return self.directory / "pki" / "ca.crt"

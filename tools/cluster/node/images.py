@@ -22,6 +22,8 @@ _BASE = f"localhost/python:3.11-{_RELEASE}"
 SANDBOX = "localhost/sandbox:1"
 _BUILT = ("engine", "operator")
 
+_CTR = ("ctr", f"--address={SOCKET}", "--namespace=k8s.io")
+
 _TRUST = ("/etc/ssl/certs", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates")
 """Certificates of this machine: pip in a build trusts whom it trusts here."""
 
@@ -60,8 +62,7 @@ class Store:
             archive = Path(folder) / "image.tar"
             to = f"oci-archive:{archive}:{name}"
             run(*self.command("push", "--quiet", "--disable-compression", name, to))
-            ctr = ["ctr", f"--address={SOCKET}", "--namespace=k8s.io", "images", "import"]
-            run(*ctr, f"--snapshotter={snapshotter()}", str(archive))
+            run(*_CTR, "images", "import", f"--snapshotter={snapshotter()}", str(archive))
 
 
 def snapshotter() -> str:
@@ -96,6 +97,11 @@ def load(store: Store) -> None:
     with _alone():
         for name in (SANDBOX, *map(name_of, _BUILT)):
             store.load(name)
+
+
+def tag(name: str, other: str) -> None:
+    """Give an image of the node another name, too."""
+    run(*_CTR, "images", "tag", "--force", name, other)
 
 
 def added(store: Store, name: str) -> int:

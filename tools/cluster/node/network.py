@@ -1,6 +1,7 @@
 """A network namespace for the node, and a cable to it; nothing in it reaches further than us."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cluster.node.commands import run
@@ -35,6 +36,17 @@ def make() -> None:
     for network in (PODS, SERVICES):
         run("ip", "route", "replace", str(network), "via", str(NODE))
     run(*enter(), "sysctl", "--quiet", "--write", "net.ipv4.ip_forward=1")
+
+
+@contextmanager
+def cut_off(pod: str, port: int) -> Iterator[None]:
+    """Let nothing of a pod's reach a port of this machine's until the block ends."""
+    rule = ["FORWARD", "--source", pod, "--protocol", "tcp", "--dport", str(port), "--jump", "DROP"]
+    run(*enter(), "iptables", "--insert", *rule)
+    try:
+        yield
+    finally:
+        run(*enter(), "iptables", "--delete", *rule)
 
 
 def processes() -> set[int]:

@@ -16,7 +16,7 @@ from cluster.binaries import Binaries
 from cluster.node import cgroups, images, network, programs
 from cluster.node.commands import CommandError, run
 from cluster.node.place import HOST, LOCK, NAME, SOCKET, STATE
-from cluster.node.sweep import sweep
+from cluster.node.sweep import end_processes, sweep
 from cluster.plane import ControlPlane, NotReadyError, Running, running
 from cluster.processes import Child
 
@@ -66,19 +66,14 @@ def running_node(directory: Path, binaries: Binaries) -> Iterator[Running]:
             network.make()
             cgroups.make()
             with running(directory, binaries, str(HOST)) as processes:
-                kubeconfigs = {
-                    part: directory / f"{part}.kubeconfig" for part in ("kubelet", "kube-proxy")
-                }
                 programs.write(processes.plane.ca)
-                for name, command in programs.commands(binaries, kubeconfigs).items():
-                    children[name] = _start(name, command, directory)
+                for name in _start(directory, binaries, children):
                     if name == "containerd":
-                        _await("containerd", children, _answers)
                         images.load(store)
                 api = processes.plane.api()
                 with closing(api):
                     _await("the node", children, lambda: _is_ready(api))
-                _write_facts(directory, processes, children)
+                _write_facts(directory, processes.parts, children)
                 yield processes
                 for child in reversed(list(children.values())):
                     child.stop()
@@ -90,10 +85,34 @@ def running_node(directory: Path, binaries: Binaries) -> Iterator[Running]:
             sweep()
 
 
-def _start(name: str, command: list[str | Path], directory: Path) -> Child:
-    whole = [*network.enter(), *command]
-    whole[0] = shutil.which(str(whole[0])) or whole[0]
-    return Child(whole, directory / f"{name}.log", directory=directory)
+@contextmanager
+def power_cut(plane: ControlPlane, binaries: Binaries) -> Iterator[None]:
+    """Kill all that the node of a control plane runs, pods too, and start its programs again.
+
+    They are this process's now, and end with the block.
+    """
+    end_processes()
+    children: dict[str, Child] = {}
+    try:
+        for _ in _start(plane.directory, binaries, children):
+            pass
+        _write_facts(plane.directory, Node.of(plane).parts, children)
+        yield
+    finally:
+        for child in reversed(list(children.values())):
+            child.stop()
+
+
+def _start(directory: Path, binaries: Binaries, children: dict[str, Child]) -> Iterator[str]:
+    """Start the programs of a node; gives the name of each, of containerd when it answers."""
+    kubeconfigs = {part: directory / f"{part}.kubeconfig" for part in ("kubelet", "kube-proxy")}
+    for name, command in programs.commands(binaries, kubeconfigs).items():
+        whole = [*network.enter(), *command]
+        whole[0] = shutil.which(str(whole[0])) or whole[0]
+        children[name] = Child(whole, directory / f"{name}.log", directory=directory)
+        if name == "containerd":
+            _await("containerd", children, _answers)
+        yield name
 
 
 def _await(what: str, children: dict[str, Child], ready: Callable[[], bool]) -> None:
@@ -120,9 +139,9 @@ def _is_ready(api: Api) -> bool:
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
-def _write_facts(directory: Path, processes: Running, children: dict[str, Child]) -> None:
-    parts = processes.parts | {name: child.process.pid for name, child in children.items()}
-    node = Node(NAME, str(HOST), parts)
+def _write_facts(directory: Path, parts: dict[str, int], children: dict[str, Child]) -> None:
+    ours = {name: child.process.pid for name, child in children.items()}
+    node = Node(NAME, str(HOST), parts | ours)
     (directory / _FACTS).write_text(json.dumps(vars(node)))
 
 

@@ -21,7 +21,7 @@ _CACHE = Path("/var/lib/cni/results")
 
 def sweep() -> None:
     """End every process of the node, and remove its mounts, networks, cgroups and files."""
-    _end_processes()
+    end_processes()
     unmount_below(STATE)
     network.remove()
     cgroups.remove()
@@ -33,8 +33,8 @@ def sweep() -> None:
     shutil.rmtree(STATE, ignore_errors=True)
 
 
-def _end_processes() -> None:
-    """Kill until nothing is left: what dies may have been starting another."""
+def end_processes() -> None:
+    """Kill all that the node runs until nothing is left: what dies may just start another."""
     end = time.monotonic() + _ENDS_SECONDS
     while found := (network.processes() | cgroups.processes()) - {os.getpid()}:
         for process in found:
