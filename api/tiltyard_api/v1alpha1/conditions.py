@@ -27,6 +27,9 @@ class ConditionType(StrEnum):
     CANARY_HEALTHY = "CanaryHealthy"
     """Does every candidate do well, as far as can be known? Absent where there is no canary."""
 
+    EXPERIMENT_CONCLUSIVE = "ExperimentConclusive"
+    """Has the experiment shown which variant is best? Absent where there is no experiment."""
+
     STALLED = "Stalled"
     """Is there something that only people can mend? True or absent."""
 
@@ -60,6 +63,12 @@ class ConditionReason(StrEnum):
     RAMPING = "Ramping"
     AWAITING_PROMOTION = "AwaitingPromotion"
     INSUFFICIENT_DATA = "InsufficientData"
+
+    # An experiment.
+    VARIANT_BETTER = "VariantBetter"
+    CONTROL_BEST = "ControlBest"
+    NO_VERDICT = "NoVerdict"
+    SAMPLE_RATIO_MISMATCH = "SampleRatioMismatch"
 
     # Wanted so.
     SUSPENDED = "Suspended"
@@ -163,6 +172,17 @@ CANARY: AbstractSet[ConditionReason] = frozenset(
 CANDIDATE_FAULTS: AbstractSet[ConditionReason] = frozenset({ConditionReason.ROLLED_BACK})
 """What can be wrong with a candidate, for which people must change the spec."""
 
+EXPERIMENT: AbstractSet[ConditionReason] = frozenset(
+    {
+        ConditionReason.VARIANT_BETTER,
+        ConditionReason.CONTROL_BEST,
+        ConditionReason.NO_VERDICT,
+        ConditionReason.INSUFFICIENT_DATA,
+        ConditionReason.SAMPLE_RATIO_MISMATCH,
+    }
+)
+"""How an experiment can stand."""
+
 _NO_PODS = frozenset({ConditionReason.SUSPENDED, ConditionReason.SCALED_TO_ZERO})
 
 _UNDER_WAY = frozenset(
@@ -193,11 +213,13 @@ REASONS: Mapping[ConditionType, AbstractSet[ConditionReason]] = MappingProxyType
             ConditionReason.POD_SILENT,
         },
         ConditionType.CANARY_HEALTHY: CANARY,
+        ConditionType.EXPERIMENT_CONCLUSIVE: EXPERIMENT,
         ConditionType.STALLED: ARTIFACT_FAULTS | SPEC_FAULTS | CLUSTER_FAULTS | CANDIDATE_FAULTS,
         ConditionType.RECONCILING: _UNDER_WAY | {ConditionReason.MODEL_NOT_READY},
         ConditionType.READY: frozenset(ConditionReason)
         - {ConditionReason.VALID, ConditionReason.SYNCED}
-        - (CANARY - CANDIDATE_FAULTS),
+        - (CANARY - CANDIDATE_FAULTS)
+        - EXPERIMENT,
     }
 )
 """The words that each condition may give."""

@@ -11,6 +11,7 @@ from tiltyard_api.base import BY_NAME, SchemaExtra
 from tiltyard_api.v1alpha1.models import Label
 from tiltyard_api.v1alpha1.reported import Hash, Reported, Text
 from tiltyard_api.v1alpha1.stage import BY_GUARD, GuardEvidence, Latch, Stage
+from tiltyard_api.v1alpha1.verdict import Verdict
 
 
 class Condition(Reported):
@@ -132,6 +133,9 @@ class StepStatus(Reported):
         default=None, max_length=8, json_schema_extra=BY_GUARD
     )
     """What the guards of a canary have seen in this stage."""
+
+    verdict: Verdict | None = None
+    """What the experiment about this step has shown so far."""
 
 
 class PipelineStatus(Reported):

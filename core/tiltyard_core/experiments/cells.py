@@ -18,15 +18,18 @@ class Numbers:
     count: int
     total: float
     squares: float
-    units: float
-    """About how many units there were; as many as values, where each gave one."""
-
+    registers: Sequence[int]
     clustered: bool
 
     @property
     def mean(self) -> float:
         """Of all values."""
         return self.total / self.count if self.count else 0.0
+
+    @property
+    def units(self) -> float:
+        """About how many units there were; as many as values, where each gave one."""
+        return min(distinct(self.registers), self.count) if self.clustered else self.count
 
     @property
     def sample(self) -> Sample:
@@ -60,10 +63,9 @@ class Stratum:
 def numbers(sums: MetricSums) -> Numbers:
     """Read sums."""
     counts, totals = whole(sums.counts), reals(sums.sums)
-    count = sum(counts)
-    units = distinct(unpacked(BYTE, sums.registers)) if sums.clustered else count
+    registers = unpacked(BYTE, sums.registers)
     return Numbers(
-        counts, totals, count, sum(totals), sums.squares, min(units, count), sums.clustered
+        counts, totals, sum(counts), sum(totals), sums.squares, registers, sums.clustered
     )
 
 
@@ -84,5 +86,5 @@ def _of(stratum: StratumSums, variant: str, metric: str) -> Numbers:
     return numbers(sums) if sums else NOTHING
 
 
-NOTHING = Numbers((0,) * BUCKETS, (0.0,) * BUCKETS, 0, 0.0, 0.0, 0.0, clustered=False)
+NOTHING = Numbers((0,) * BUCKETS, (0.0,) * BUCKETS, 0, 0.0, 0.0, (0,) * BUCKETS, clustered=False)
 """Of a variant without any feedback."""

@@ -1,0 +1,115 @@
+"""What an experiment has shown so far."""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from tiltyard_api.v1alpha1.models import Label
+from tiltyard_api.v1alpha1.reported import Reported, Text
+
+
+class Finding(StrEnum):
+    """What is known of a variant beside the control, by one metric."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    OPEN = "open"
+    """Enough units, and no difference is shown."""
+
+    FEW = "few"
+    """One of the two has had fewer units than the experiment wants."""
+
+    BLOCKED = "blocked"
+    """Something else than chance decides who is counted: the figures mean nothing."""
+
+
+class Wins(Reported):
+    """How many units preferred which ranker."""
+
+    wins: int
+    """Preferred the variant."""
+
+    control_wins: int
+    ties: int
+    sampled: float
+    """Share of the units that is kept; 1: all of them."""
+
+    p: float
+    """Always-valid p-value of both rankers winning equally often."""
+
+    sign_p: float
+    """Of the sign test, for one look at the end."""
+
+
+class Comparison(Reported):
+    """A variant beside the control, by one metric."""
+
+    metric: Label
+    variant: Label
+    control: Label
+    """The first variant of the step."""
+
+    finding: Finding
+    units: int
+    """About how many of the variant have given feedback."""
+
+    control_units: int
+    mean: float | None = None
+    """Of the variant's values, whatever the shares were."""
+
+    control_mean: float | None = None
+    estimate: float | None = None
+    """Difference, variant less control, within strata of equal shares; of two rankers what the
+    variant got more of each credited value."""
+
+    low: float | None = None
+    """Lower end of the interval that holds the difference at all times at once; absent: none."""
+
+    high: float | None = None
+    p: float | None = None
+    """Always-valid p-value of there being no difference."""
+
+    method: Text | None = None
+    """How interval and p-value are made."""
+
+    fixed_test: Text | None = None
+    """Test for one look at the end, to compare with."""
+
+    fixed_p: float | None = None
+    needed: float | None = None
+    """So many times the feedback there is would do for a verdict, if the difference is what it
+    looks like. Absent: beyond a thousand times."""
+
+    wins: Wins | None = None
+    """Of two rankers."""
+
+
+class LabelQuality(Reported):
+    """How well a variant's scores tell labels."""
+
+    metric: Label
+    variant: Label
+    values: int
+    accuracy: float | None = None
+    precision: float | None = None
+    recall: float | None = None
+    f1: float | None = None
+    roc_auc: float | None = None
+    roc_auc_error: float | None = None
+    """The area is at most so far from that of scores that were not put into bins."""
+
+
+class Verdict(Reported):
+    """What an experiment has shown so far."""
+
+    metric: Label
+    """By which it is decided."""
+
+    conclusive: bool
+    reason: Text
+    message: Text
+    best: Label | None = None
+    """Variant that is shown to be better, or the control where every other is shown to be worse."""
+
+    comparisons: tuple[Comparison, ...] = Field(default=(), max_length=128)
+    labels: tuple[LabelQuality, ...] | None = Field(default=None, max_length=16)
