@@ -130,3 +130,24 @@ def test_an_engine_may_read_one_object_and_no_other(
     assert {path: as_engine(path) for path in refused} == dict.fromkeys(refused, 403)
     told = {path: as_engine(path) for path in sorted(allowed) if "watch" not in path}
     assert set(told.values()) == {200}
+
+
+CAN = {
+    "get configmaps/bikes-routing": "yes",
+    "watch configmaps/bikes-routing": "yes",
+    "update configmaps/bikes-routing": "no",
+    "get configmaps": "no",
+    "list secrets": "no",
+    "create pods": "no",
+    "create pods/exec": "no",
+    "patch pipelines.tiltyard.dev/bikes": "no",
+    "create serviceaccounts/token": "no",
+    "get nodes": "no",
+}
+"""What an engine's account may do, and what it may not."""
+
+
+def test_kubectl_says_the_same_of_an_engines_rights(kubectl: Kubectl) -> None:
+    account = f"--as=system:serviceaccount:{kubectl.namespace}:bikes"
+    said = {what: kubectl.run("auth", "can-i", *what.split(), account) for what in CAN}
+    assert {what: done.stdout.strip() for what, done in said.items()} == CAN

@@ -40,8 +40,9 @@ def make() -> None:
 
 @contextmanager
 def cut_off(pod: str, port: int) -> Iterator[None]:
-    """Let nothing of a pod's reach a port of this machine's until the block ends."""
-    rule = ["FORWARD", "--source", pod, "--protocol", "tcp", "--dport", str(port), "--jump", "DROP"]
+    """Let nothing that a port of this machine's says reach a pod until the block ends."""
+    said = ["--destination", pod, "--protocol", "tcp", "--sport", str(port)]
+    rule = ["FORWARD", *said, "--jump", "DROP"]
     run(*enter(), "iptables", "--insert", *rule)
     try:
         yield
