@@ -30,16 +30,13 @@ def plan_model(entry: ModelEntry, resolved: ResolvedModel) -> PlanModel:
     """Pin a model. `signature_faults` must have found nothing."""
     single = runs_single(entry, resolved)
     python = entry.framework is Framework.PYTHON
-    configuration = entry.model_copy(
-        update=dict.fromkeys(set(ModelEntry.model_fields) - CONFIGURATION)
-    )
     row = _row_of(entry, resolved)
     return PlanModel(
         name=entry.name,
         framework=entry.framework,
         digest=resolved.digest,
         size=resolved.size,
-        version=model_version(entry.name, resolved.digest, canonical(configuration).decode()),
+        version=version_of(entry, resolved.digest),
         inputs=tuple(_tensors(entry.inputs, resolved.inputs, row.inputs)),
         outputs=tuple(_tensors(entry.outputs, resolved.outputs, row.outputs)),
         batch=Batch.SINGLE if single else Batch.ROWS,
@@ -49,6 +46,14 @@ def plan_model(entry: ModelEntry, resolved: ResolvedModel) -> PlanModel:
         memory=quantity_bytes(entry.memory or DEFAULT_MEMORY) if python else None,
         workers=(entry.workers or DEFAULT_WORKERS) if python else None,
     )
+
+
+def version_of(entry: ModelEntry, digest: str) -> str:
+    """Version of a model: made of its name, its bytes and how it is run."""
+    configuration = entry.model_copy(
+        update=dict.fromkeys(set(ModelEntry.model_fields) - CONFIGURATION)
+    )
+    return model_version(entry.name, digest, canonical(configuration).decode())
 
 
 def declared(entry: ModelEntry) -> tuple[tuple[GraphTensor, ...], tuple[GraphTensor, ...]]:

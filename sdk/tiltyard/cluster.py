@@ -1,15 +1,19 @@
 """A cluster, as the kubeconfig names it. The only module here that knows the kubernetes package."""
 
+import json
+from collections.abc import Mapping
 from typing import Any, Self
+from urllib.parse import quote, urlencode
 
 import urllib3
 
 from tiltyard.failure import Failure
+from tiltyard.transport import Transport
 from tiltyard_api.names import API_VERSION
 
 try:
     from kubernetes import config
-    from kubernetes.client import ApiClient, Configuration, CustomObjectsApi
+    from kubernetes.client import ApiClient, Configuration
     from kubernetes.client.exceptions import ApiException
     from kubernetes.config import ConfigException
 except ModuleNotFoundError as error:
@@ -21,39 +25,57 @@ Object = dict[str, Any]
 """An object as the API server sends it."""
 
 PIPELINES = "pipelines"
+MODELS = "models"
+KINDS = {PIPELINES: "Pipeline", MODELS: "Model"}
+
+MANAGER = "tiltyard"
+"""Who we are in the managed fields of an object."""
+
+MERGE_PATCH = "application/merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+"""JSON is YAML too."""
+
 BOUNDS = (5.0, 20.0)
 """Seconds to connect, and without a byte."""
 
+CONNECTIONS = 16
+"""Kept open, for threads that ask an engine through the API server."""
+
 
 class Cluster:
-    """Pipelines of one namespace.
+    """Pipelines and Models of one namespace.
 
     Args:
         namespace: where they are; None: the kubeconfig's own, else `default`.
+        kubeconfig: the file; None: the one that kubectl takes.
 
     Raises:
         Failure: there is no kubeconfig, or it cannot be used.
 
     """
 
-    def __init__(self, namespace: str | None) -> None:
+    def __init__(self, namespace: str | None, kubeconfig: str | None = None) -> None:
         configuration = Configuration()
         try:
-            config.load_kube_config(client_configuration=configuration)
-            _, context = config.list_kube_config_contexts()
+            config.load_kube_config(kubeconfig, client_configuration=configuration)
+            _, context = config.list_kube_config_contexts(kubeconfig)
         except Exception as error:  # its loader trips over bad files in many ways
             why = f"the kubeconfig cannot be used: {error}: is KUBECONFIG right, does kubectl work?"
             raise Failure(why.replace("\n", " ")) from error
         configuration.retries = False
+        configuration.connection_pool_maxsize = CONNECTIONS
         self.namespace = namespace or context["context"].get("namespace") or "default"
         self._server = configuration.host
         self._client = ApiClient(configuration)
-        self._objects = CustomObjectsApi(self._client)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close its connections."""
         self._client.rest_client.pool_manager.clear()
 
     def pipeline(self, name: str) -> Object:
@@ -63,7 +85,51 @@ class Cluster:
             Failure: there is none, or the API server does not say.
 
         """
-        return self._call(name, self._objects.get_namespaced_custom_object)
+        return self._ask("GET", self._path(PIPELINES, name), self._what(PIPELINES, name))
+
+    def find(self, plural: str, name: str) -> Object | None:
+        """Read a Pipeline or a Model; None where there is none.
+
+        Raises:
+            Failure: the API server does not say.
+
+        """
+        found = self.listed(plural, {"fieldSelector": f"metadata.name={name}"})
+        return found[0] if found else None
+
+    def listed(self, plural: str, query: Mapping[str, str] | None = None) -> list[Object]:
+        """Read all Pipelines, or all Models.
+
+        Raises:
+            Failure: the API server does not say.
+
+        """
+        found = self._ask("GET", self._path(plural), self._what(plural), query or {})
+        named = {"apiVersion": API_VERSION, "kind": KINDS[plural]}  # which entries of lists lack
+        return [named | one for one in found.get("items") or ()]
+
+    def apply(self, plural: str, document: Object) -> Object:
+        """Make everything that the manifest says so, whoever said otherwise.
+
+        Raises:
+            Failure: the API server does not take it.
+
+        """
+        name = document["metadata"]["name"]
+        query = {"fieldManager": MANAGER, "force": "true"}
+        where = self._path(plural, name)
+        return self._ask("PATCH", where, self._what(plural, name), query, document, APPLY_PATCH)
+
+    def patch(self, plural: str, name: str, changed: Object) -> Object:
+        """Change some fields.
+
+        Raises:
+            Failure: the API server does not take it.
+
+        """
+        query = {"fieldManager": MANAGER}
+        where = self._path(plural, name)
+        return self._ask("PATCH", where, self._what(plural, name), query, changed, MERGE_PATCH)
 
     def annotate(self, pipeline: Object, key: str, value: str) -> None:
         """Set an annotation of the Pipeline as it was read.
@@ -74,42 +140,108 @@ class Cluster:
         """
         head = pipeline["metadata"]
         changed = {"resourceVersion": head["resourceVersion"], "annotations": {key: value}}
-        self._call(
-            head["name"],
-            self._objects.patch_namespaced_custom_object,
-            body={"metadata": changed},
-            field_manager="tiltyard",
-        )
+        self.patch(PIPELINES, head["name"], {"metadata": changed})
 
-    def _call(self, name: str, ask: Any, **more: object) -> Object:  # noqa: ANN401 - a method of the client
-        group, _, version = API_VERSION.partition("/")
+    def revisions(self, pipeline: Object) -> list[Object]:
+        """Read the ControllerRevisions of a Pipeline, newest last.
+
+        Raises:
+            Failure: the API server does not say.
+
+        """
+        path = f"/apis/apps/v1/namespaces/{quote(self.namespace)}/controllerrevisions"
+        found = self._ask("GET", path, f"history of namespace {self.namespace}")
+        uid = pipeline["metadata"]["uid"]
+        mine = [one for one in found.get("items") or () if _owned(one, uid)]
+        return sorted(mine, key=lambda one: int(one["revision"]))
+
+    def namespaces(self) -> list[str]:
+        """Names of all namespaces.
+
+        Raises:
+            Failure: the API server does not say.
+
+        """
+        found = self._ask("GET", "/api/v1/namespaces", "namespaces")
+        return [one["metadata"]["name"] for one in found.get("items") or ()]
+
+    def create_namespace(self, name: str) -> None:
+        """Create a namespace.
+
+        Raises:
+            Failure: there is one, or the API server does not take it.
+
+        """
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        query = {"fieldManager": MANAGER}
+        self._ask("POST", "/api/v1/namespaces", f"namespace {name}", query, body)
+
+    def service(self, name: str, port: str) -> Transport:
+        """Give a way to a port of a Pipeline's Service, through the API server."""
+        within = f"/api/v1/namespaces/{quote(self.namespace)}/services/{quote(name)}:{port}/proxy"
+        pool = self._client.rest_client.pool_manager
+        return Transport(self._server + within, pool=pool, authorize=self._authorization)
+
+    def _path(self, plural: str, name: str = "") -> str:
+        within = f"/apis/{API_VERSION}/namespaces/{quote(self.namespace)}/{plural}"
+        return f"{within}/{quote(name, safe='')}" if name else within
+
+    def _what(self, plural: str, name: str = "") -> str:
+        what = f"{KINDS[plural]} {name}" if name else plural
+        return f"{what} in namespace {self.namespace}"
+
+    def _authorization(self) -> dict[str, str]:
+        token = self._client.configuration.get_api_key_with_prefix("BearerToken")
+        return {"Authorization": token} if token else {}
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        what: str,
+        query: Mapping[str, str] | None = None,
+        body: Object | None = None,
+        content: str = "application/json",
+    ) -> Object:
+        url = f"{self._server}{path}?{urlencode(query or {})}"
+        headers = {"Accept": "application/json", "Content-Type": content}
         try:
-            found: Object = ask(
-                group=group,
-                version=version,
-                namespace=self.namespace,
-                plural=PIPELINES,
-                name=name,
-                _request_timeout=BOUNDS,
-                **more,
-            )
-        except ApiException as error:
-            raise Failure(self._why(name, error)) from error
-        except (urllib3.exceptions.HTTPError, ConfigException, OSError) as error:
+            headers |= self._authorization()
+            sent = json.dumps(body).encode() if body is not None else None
+            told = self._client.call_api(method, url, headers, sent, None, BOUNDS)
+            raw: bytes = told.read() or b""
+        except (urllib3.exceptions.HTTPError, ConfigException, ApiException, OSError) as error:
             said = " ".join(str(error).split())
             raise Failure(
                 f"the API server at {self._server} does not answer: {said}: does kubectl work?"
             ) from error
+        found = _parsed(raw)
+        if not 200 <= told.status < 300:
+            raise Failure(_why(what, told.status, str(found.get("message") or raw[:200])))
         return found
 
-    def _why(self, name: str, error: ApiException) -> str:
-        where = f"Pipeline {name} in namespace {self.namespace}"
-        match error.status:
-            case 404:
-                return f"there is no {where}: kubectl get pipelines -A lists them"
-            case 401 | 403:
-                return f"the cluster does not let you at {where}: ask for the right, or log in"
-            case 409:
-                return f"{where} changed in this very moment: try again"
-            case _:
-                return f"{where}: the API server answered {error.status} {error.reason}"
+
+def _owned(revision: Object, uid: str) -> bool:
+    owners = revision["metadata"].get("ownerReferences") or ()
+    return any(one.get("uid") == uid for one in owners)
+
+
+def _parsed(body: bytes) -> Object:
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _why(what: str, status: int, said: str) -> str:
+    match status:
+        case 404 if "namespaces" not in what:
+            return f"there is no {what}: kubectl get pipelines -A lists them"
+        case 401 | 403:
+            return f"the cluster does not let you at {what}: ask for the right, or log in"
+        case 409:
+            return f"{what} changed in this very moment: try again"
+        case _:
+            told = " ".join(said.split())
+            return f"{what}: the API server answered {status}: {told}"

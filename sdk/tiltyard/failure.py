@@ -14,3 +14,38 @@ class Failure(Exception):  # noqa: N818 - the word of the exit code: the command
     def __init__(self, *lines: str) -> None:
         super().__init__("\n".join(lines))
         self.lines: Sequence[str] = lines
+
+
+class EntityNotFoundError(Failure):
+    """There is no model, pipeline, version or workspace of that name."""
+
+
+class InferenceError(Failure):
+    """An engine refused a request, or failed at it.
+
+    Args:
+        message: what it said, in one sentence.
+        code: the HTTP status.
+        reason: its word for programs; empty where it was no engine that answered.
+        field: the column that is to blame, where one is.
+        row: the row that is to blame, from 0, where one is.
+
+    """
+
+    def __init__(
+        self,
+        message: str,
+        code: int,
+        reason: str = "",
+        field: str | None = None,
+        row: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+        self.field = field
+        self.row = row
+
+
+class InferenceTimeoutError(Failure):
+    """An answer did not come in time."""

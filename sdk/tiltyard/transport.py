@@ -1,7 +1,7 @@
 """HTTP to an engine, and what it means when nothing or nonsense comes back."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -11,10 +11,11 @@ from urllib3.exceptions import (
     HTTPError,
     LocationValueError,
     NewConnectionError,
+    ProtocolError,
 )
 from urllib3.exceptions import TimeoutError as NoAnswerInTime
 
-from tiltyard.failure import Failure
+from tiltyard.failure import Failure, InferenceError, InferenceTimeoutError
 
 TIMEOUT = urllib3.Timeout(connect=5.0, read=60.0)
 """An engine gives its models seconds, not minutes."""
@@ -39,14 +40,28 @@ class Transport:
     Args:
         url: where the data port or the management port is.
         connections: how many threads call at once.
+        pool: connections of somebody else's making, where an engine is reached through a server.
+        authorize: headers which that server wants, asked before each call.
 
     """
 
-    def __init__(self, url: str, connections: int = 1) -> None:
+    def __init__(
+        self,
+        url: str,
+        connections: int = 1,
+        pool: urllib3.PoolManager | None = None,
+        authorize: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
         self._url = url.rstrip("/")
-        self._pool = urllib3.PoolManager(
+        self._pool = pool or urllib3.PoolManager(
             maxsize=connections, block=True, retries=False, timeout=TIMEOUT
         )
+        self._authorize = authorize
+
+    @property
+    def url(self) -> str:
+        """Where the port is."""
+        return self._url
 
     def __enter__(self) -> Self:
         return self
@@ -61,7 +76,7 @@ class Transport:
             Failure: nothing answered; whatever was answered is returned.
 
         """
-        return self._request("GET", path, None)
+        return self._request("GET", path, None, {}, TIMEOUT)
 
     def post_json(self, path: str, body: bytes) -> Answer:
         """Send JSON to a path.
@@ -70,14 +85,46 @@ class Transport:
             Failure: nothing answered; whatever was answered is returned.
 
         """
-        return self._request("POST", path, body)
+        return self._request("POST", path, body, {"Content-Type": "application/json"}, TIMEOUT)
 
-    def _request(self, method: str, path: str, body: bytes | None) -> Answer:
-        headers = {"Content-Type": "application/json"} if body is not None else {}
+    def post(self, path: str, body: bytes, headers: Mapping[str, str], seconds: float) -> Answer:
+        """Send a body; an engine that went away before it answered is asked once more.
+
+        Raises:
+            InferenceTimeoutError: no answer within that many seconds.
+            Failure: nothing answered; whatever was answered is returned.
+
+        """
+        bounds = urllib3.Timeout(connect=min(5.0, seconds), read=seconds)
+        try:
+            return self._request("POST", path, body, headers, bounds)
+        except Failure as failure:
+            if isinstance(failure.__cause__, ProtocolError):
+                return self._request("POST", path, body, headers, bounds)
+            raise
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        bounds: urllib3.Timeout,
+    ) -> Answer:
         try:
             answer = self._pool.request(
-                method, self._url + path, body=body, headers=headers, redirect=False
+                method,
+                self._url + path,
+                body=body,
+                headers={**self._authorize(), **headers},
+                redirect=False,
+                retries=False,
+                timeout=bounds,
             )
+        except NoAnswerInTime as error:
+            if isinstance(error, ConnectTimeoutError):
+                raise Failure(self._why(error)) from error
+            raise InferenceTimeoutError(self._why(error)) from error
         except HTTPError as error:
             raise Failure(self._why(error)) from error
         return Answer(answer.status, answer.headers, answer.data)
@@ -92,13 +139,16 @@ class Transport:
         return f"{self._url} did not answer in HTTP ({error}): is that the data port of an engine?"
 
 
-def refusal(answer: Answer) -> Failure:
+def refusal(answer: Answer) -> InferenceError:
     """Failure that tells what an engine's error answer says."""
     try:
         body = answer.json()
         reason, message = body["reason"], body["error"]
-        at = [f"{key} {body[key]}" for key in ("field", "row") if body.get(key) is not None]
+        field, row = body.get("field"), body.get("row")
     except (ValueError, KeyError, TypeError):
-        return Failure(f"HTTP {answer.status} and no reason: is an engine at this address?")
+        why = f"HTTP {answer.status} and no reason: is an engine at this address?"
+        return InferenceError(why, answer.status)
+    at = [f"{key} {value}" for key, value in (("field", field), ("row", row)) if value is not None]
     where = f" ({', '.join(at)})" if at else ""
-    return Failure(f"{reason}{where}: {message} [HTTP {answer.status}]")
+    said = f"{reason}{where}: {message} [HTTP {answer.status}]"
+    return InferenceError(said, answer.status, reason, field, row)

@@ -44,7 +44,7 @@ class FileWatch:
 def follow(service: Service, files: Sequence[Path], sources: Sources) -> None:
     """Put in force what the files say now, or say why not and leave everything as it is."""
     try:
-        _follow(service, served(read_manifests(files).served()), sources)
+        notice(put_in_force(service, served(read_manifests(files).served()), sources))
     except Failure as failure:
         for line in failure.lines:
             notice(line)
@@ -68,21 +68,28 @@ def served(manifests: Sequence[Manifest]) -> list[Manifest]:
     return kept
 
 
-def _follow(service: Service, manifests: Sequence[Manifest], sources: Sources) -> None:
+def put_in_force(service: Service, manifests: Sequence[Manifest], sources: Sources) -> str:
+    """Serve Pipelines in the place of those that are served.
+
+    Returns:
+        What was done, in one line.
+
+    Raises:
+        Failure: they cannot be served; what ran keeps running.
+
+    """
     compiled = compile_weights(manifests, service.compiled)
     if compiled is None:
         compiled = compile_all(manifests, sources)
         if not _same_engine(compiled, service.compiled):
             service.serve(compiled)
             plans = ", ".join(f"{one.manifest.name} {one.plan.hash[:10]}" for one in compiled)
-            notice(f"in force, by a new engine: plan of {plans}")
-            return
+            return f"in force, by a new engine: plan of {plans}"
     if all(map(Compiled.same_routing, compiled, service.compiled)):
-        notice("nothing changed that is served")
-    elif service.route(compiled):
-        notice(f"in force, nothing restarted: {_weights(service)}")
-    else:
-        notice(f"not confirmed by every worker, see its log: {_weights(service)}")
+        return "nothing changed that is served"
+    if service.route(compiled):
+        return f"in force, nothing restarted: {_weights(service)}"
+    return f"not confirmed by every worker, see its log: {_weights(service)}"
 
 
 def _same_engine(new: Sequence[Compiled], old: Sequence[Compiled]) -> bool:

@@ -1,0 +1,239 @@
+"""The steps of a pipeline, one call an edit; nothing of it is in force before it is deployed."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self
+
+from tiltyard.drafts import Draft
+from tiltyard.modelversions import ModelVersion
+
+Step = dict[str, Any]
+
+
+class EditedSteps:
+    """Steps that come and go; positions are counted from 0.
+
+    Args:
+        draft: what is edited.
+
+    """
+
+    def __init__(self, draft: Draft) -> None:
+        self._draft = draft
+
+    def steps(self) -> list[Step]:
+        """Give its steps, as a manifest holds them."""
+        return self._draft.steps
+
+    def definition(self) -> str:
+        """Give its steps as text."""
+        return json.dumps(self.steps())
+
+    def add_model_step(self, model: ModelVersion, name: str | None = None) -> Self:
+        """Add a step that runs one model."""
+        self._draft.add("model", self._draft.named(model), name)
+        return self
+
+    def replace_with_model_step(self, index: int, model: ModelVersion) -> Self:
+        """Put a step that runs one model in the place of another step."""
+        self._draft.replace(index, "model", self._draft.named(model, index))
+        return self
+
+    def add_random_split(
+        self,
+        weighted: Iterable[tuple[float, ModelVersion]],
+        hash_key: str | None = None,
+        name: str | None = None,
+    ) -> Self:
+        """Add a step that divides requests between models.
+
+        Args:
+            weighted: relative weights and models.
+            hash_key: column whose value ties a request to a model; without it each is drawn.
+            name: the step's name.
+
+        """
+        self._draft.add("split", self._split(weighted, hash_key, None), name)
+        return self
+
+    def replace_with_random_split(
+        self,
+        index: int,
+        weighted: Iterable[tuple[float, ModelVersion]],
+        hash_key: str | None = None,
+    ) -> Self:
+        """Put a step that divides requests in the place of another step."""
+        self._draft.replace(index, "split", self._split(weighted, hash_key, index))
+        return self
+
+    def add_shadow_deploy(
+        self,
+        champion: ModelVersion,
+        challengers: Sequence[ModelVersion],
+        *,
+        outputs: str = "respond",
+        compare: Mapping[str, Any] | None = None,
+        name: str | None = None,
+    ) -> Self:
+        """Add a step in which one model answers and others see the same.
+
+        Args:
+            champion: the model that answers.
+            challengers: the models that look on.
+            outputs: `respond`: their outputs come back too. `log`: nobody waits for them.
+            compare: `{"output": NAME, "tolerance": DIFFERENCE}`: counts how often they agree.
+            name: the step's name.
+
+        """
+        self._draft.add("shadow", self._shadow(champion, challengers, outputs, compare), name)
+        return self
+
+    def replace_with_shadow_deploy(
+        self,
+        index: int,
+        champion: ModelVersion,
+        challengers: Sequence[ModelVersion],
+        *,
+        outputs: str = "respond",
+        compare: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Put a step with challengers in the place of another step."""
+        body = self._shadow(champion, challengers, outputs, compare, index)
+        self._draft.replace(index, "shadow", body)
+        return self
+
+    def add_canary(
+        self,
+        stable: ModelVersion,
+        candidate: ModelVersion,
+        ramp: Mapping[str, Any],
+        *,
+        hash_key: str | None = None,
+        guards: Mapping[str, Any] | None = None,
+        name: str | None = None,
+    ) -> Self:
+        """Add a step in which a candidate takes over in stages, and is rolled back if it fails.
+
+        Args:
+            stable: the model that serves.
+            candidate: the model that may take over.
+            ramp: `{"linear": {"duration": "1h"}}`, or `{"steps": [{"weight": 5, "hold": "10m"}]}`.
+            hash_key: column that ties a request to a model.
+            guards: what rolls it back, as in a manifest.
+            name: the step's name.
+
+        """
+        body = self._canary(stable, candidate, ramp, hash_key, guards)
+        self._draft.add("canary", body, name)
+        return self
+
+    def replace_with_canary(
+        self,
+        index: int,
+        stable: ModelVersion,
+        candidate: ModelVersion,
+        ramp: Mapping[str, Any],
+        *,
+        hash_key: str | None = None,
+        guards: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Put a canary in the place of another step."""
+        body = self._canary(stable, candidate, ramp, hash_key, guards, index)
+        self._draft.replace(index, "canary", body)
+        return self
+
+    def add_interleave(
+        self,
+        rankers: Sequence[ModelVersion],
+        output: str,
+        *,
+        length: int = 10,
+        hash_key: str | None = None,
+        name: str | None = None,
+    ) -> Self:
+        """Add a step that makes one list of what two rankers give.
+
+        Args:
+            rankers: two models.
+            output: output of both that is their list of items.
+            length: most items of the list.
+            hash_key: column whose draws stay the same.
+            name: the step's name.
+
+        """
+        named = [self._draft.named(one) for one in rankers]
+        body = {"rankers": named, "output": output, "length": length} | _key(hash_key)
+        self._draft.add("interleave", body, name)
+        return self
+
+    def replace_with_interleave(
+        self,
+        index: int,
+        rankers: Sequence[ModelVersion],
+        output: str,
+        *,
+        length: int = 10,
+        hash_key: str | None = None,
+    ) -> Self:
+        """Put a step that makes one list of two in the place of another step."""
+        named = [self._draft.named(one, index) for one in rankers]
+        body = {"rankers": named, "output": output, "length": length} | _key(hash_key)
+        self._draft.replace(index, "interleave", body)
+        return self
+
+    def remove_step(self, index: int) -> Self:
+        """Take a step out."""
+        self._draft.remove(index)
+        return self
+
+    def clear(self) -> Self:
+        """Take all steps out, and the validations of what they gave."""
+        self._draft.clear()
+        return self
+
+    def _split(
+        self,
+        weighted: Iterable[tuple[float, ModelVersion]],
+        hash_key: str | None,
+        instead_of: int | None,
+    ) -> Step:
+        variants = [
+            {"model": self._draft.named(model, instead_of), "weight": weight}
+            for weight, model in weighted
+        ]
+        return _key(hash_key) | {"variants": variants}
+
+    def _shadow(
+        self,
+        champion: ModelVersion,
+        challengers: Sequence[ModelVersion],
+        outputs: str,
+        compare: Mapping[str, Any] | None,
+        instead_of: int | None = None,
+    ) -> Step:
+        body: Step = {
+            "champion": self._draft.named(champion, instead_of),
+            "challengers": [{"model": self._draft.named(one, instead_of)} for one in challengers],
+            "outputs": outputs,
+        }
+        return body | ({"compare": dict(compare)} if compare else {})
+
+    def _canary(
+        self,
+        stable: ModelVersion,
+        candidate: ModelVersion,
+        ramp: Mapping[str, Any],
+        hash_key: str | None,
+        guards: Mapping[str, Any] | None,
+        instead_of: int | None = None,
+    ) -> Step:
+        body: Step = {
+            "stable": self._draft.named(stable, instead_of),
+            "candidate": self._draft.named(candidate, instead_of),
+            "ramp": dict(ramp),
+        }
+        return body | _key(hash_key) | ({"guards": dict(guards)} if guards else {})
+
+
+def _key(hash_key: str | None) -> Step:
+    return {"hashKey": {"field": hash_key}} if hash_key else {}

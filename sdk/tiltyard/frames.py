@@ -1,0 +1,209 @@
+"""Tables of callers, to and from the wire: what kind comes in goes out. Each library is theirs."""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from tiltyard.failure import Failure
+from tiltyard.transport import Answer
+
+JSON = "application/json"
+ARROW = "application/vnd.apache.arrow.file"
+
+Row = Mapping[str, Any]
+
+Table = Any
+"""A table of a library that is the caller's; none of them is ours."""
+
+Cell = Any
+"""Whatever a cell may hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A kind of table."""
+
+    content: str
+    """Media type of requests and answers."""
+
+    write: Callable[[Table], bytes]
+    read: Callable[[Answer], Table]
+    rows: Callable[[Table], int]
+    cut: Callable[[Table, int, int], Table]
+    """Rows from the first number to before the second."""
+
+    join: Callable[[Sequence[Table]], Table]
+    failed: Callable[[int, str], Table]
+    """So many rows of which there is no more than why there is nothing."""
+
+
+def form_of(data: object) -> Form | None:
+    """How a table is written and read; None for what is none."""
+    library = type(data).__module__.partition(".")[0]
+    form = FORMS.get((library, type(data).__name__))
+    if form is None and library in {"pandas", "polars", "pyarrow"}:
+        raise Failure(f"a {type(data).__name__} is no table: give a DataFrame or a Table")
+    return form
+
+
+def as_json(rows: Sequence[Row]) -> bytes:
+    """Write rows as the engine takes them: what is not a number becomes null.
+
+    Raises:
+        Failure: a value is nothing that JSON has.
+
+    """
+    try:
+        return json.dumps(rows, default=_plain, allow_nan=False).encode()
+    except ValueError:
+        return json.dumps(_finite(rows), default=_plain).encode()
+
+
+def _plain(value: Cell) -> object:
+    if hasattr(value, "tolist"):  # an array or a number of numpy's
+        return _finite(value.tolist())
+    if isinstance(value, date):
+        return value.isoformat()
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    name = type(value).__name__
+    raise Failure(f"a cell holds a {name}, which no model takes: use numbers, texts, lists")
+
+
+def _finite(value: Cell) -> Cell:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    return _finite(value.tolist()) if hasattr(value, "tolist") else value
+
+
+def columns_of(answer: Answer) -> dict[str, list[Any]]:
+    """Columns of an answer of flat rows."""
+    rows = answer.json()
+    return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
+
+
+def _write_pandas(frame: Table) -> bytes:
+    names = [str(name) for name in frame.columns]
+    rows = frame.to_numpy(dtype=object).tolist()  # several times as quick as `to_dict`
+    return as_json([dict(zip(names, row, strict=True)) for row in rows])
+
+
+def _read_pandas(answer: Answer) -> Table:
+    import numpy as np  # comes with pandas
+    import pandas as pd
+
+    columns: dict[str, Any] = columns_of(answer)
+    rows = len(next(iter(columns.values()), ()))
+    for name, values in columns.items():
+        if name == "time":
+            columns[name] = np.array(values, "datetime64[ms]")
+        elif rows and type(values[0]) in (int, float) and None not in values:
+            columns[name] = np.array(values)  # a row costs half as much, told what it is
+    return pd.DataFrame(columns, index=pd.RangeIndex(rows), copy=False)
+
+
+def _join_pandas(parts: Sequence[Table]) -> Table:
+    import pandas as pd
+
+    return pd.concat(parts, ignore_index=True)
+
+
+def _failed_pandas(rows: int, why: str) -> Table:
+    import pandas as pd
+
+    return pd.DataFrame({"error": [why] * rows})
+
+
+def _read_polars(answer: Answer) -> Table:
+    import polars as pl
+
+    frame = pl.DataFrame(columns_of(answer), strict=False)
+    if "time" in frame.columns:
+        return frame.with_columns(pl.col("time").cast(pl.Datetime("ms")))
+    return frame
+
+
+def _join_polars(parts: Sequence[Table]) -> Table:
+    import polars as pl
+
+    return pl.concat(parts, how="diagonal_relaxed")
+
+
+def _failed_polars(rows: int, why: str) -> Table:
+    import polars as pl
+
+    return pl.DataFrame({"error": [why] * rows})
+
+
+def _write_arrow(table: Table) -> bytes:
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def _read_arrow(answer: Answer) -> Table:
+    import pyarrow as pa
+
+    table = pa.ipc.open_file(answer.body).read_all()
+    if "time" not in table.column_names:
+        return table
+    position = table.column_names.index("time")
+    return table.set_column(position, "time", table["time"].cast(pa.timestamp("ms")))
+
+
+def _join_arrow(parts: Sequence[Table]) -> Table:
+    import pyarrow as pa
+
+    return pa.concat_tables(parts, promote_options="default")
+
+
+def _failed_arrow(rows: int, why: str) -> Table:
+    import pyarrow as pa
+
+    return pa.table({"error": pa.array([why] * rows, pa.string())})
+
+
+PANDAS = Form(
+    JSON,
+    _write_pandas,
+    _read_pandas,
+    len,
+    lambda frame, first, end: frame.iloc[first:end],
+    _join_pandas,
+    _failed_pandas,
+)
+POLARS = Form(
+    JSON,
+    lambda frame: as_json(frame.to_dicts()),
+    _read_polars,
+    len,
+    lambda frame, first, end: frame[first:end],
+    _join_polars,
+    _failed_polars,
+)
+TABLE = Form(
+    ARROW,
+    _write_arrow,
+    _read_arrow,
+    len,
+    lambda table, first, end: table.slice(first, end - first),
+    _join_arrow,
+    _failed_arrow,
+)
+
+FORMS = {
+    ("pandas", "DataFrame"): PANDAS,
+    ("polars", "DataFrame"): POLARS,
+    ("pyarrow", "Table"): TABLE,
+}
+"""By library and class: a library is never imported to find out."""
