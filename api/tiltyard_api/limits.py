@@ -37,8 +37,10 @@ LIMITS: Mapping[str, Limit] = MappingProxyType(
         "max-depth": Limit(_between(4, 1000), "16"),
         "max-in-flight": Limit(_between(1, 10**6), "1024"),
         "max-connections": Limit(_between(1, 10**6), "10000"),
+        "validation-budget": Limit(seconds, "1s"),
         "grace": Limit(seconds, "30s"),
         "drain-delay": Limit(seconds, "1s"),
+        "feedback-age": Limit(seconds, "720h"),
     }
 )
 """What bounds a client, and how an engine ends."""

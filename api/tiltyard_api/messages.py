@@ -10,19 +10,14 @@ from pydantic_core import ErrorDetails
 from tiltyard_api.base import Contract
 from tiltyard_api.faults import Fault
 from tiltyard_api.quantities import DURATION_PATTERN, QUANTITY_PATTERN
+from tiltyard_api.v1alpha1.experiment import SCORE_PATTERN
 from tiltyard_api.v1alpha1.hashkey import HEADER_PATTERN
 from tiltyard_api.v1alpha1.metadata import NAMESPACE_PATTERN
 from tiltyard_api.v1alpha1.models import NAME_PATTERN, SECRET_PATTERN, SHA256_PATTERN, URI_PATTERN
 from tiltyard_api.v1alpha1.pod import ENV_PATTERN, KEY_PATTERN, VALUE_PATTERN
+from tiltyard_api.v1alpha1.records import COLUMN_PATTERN, SINK_PATTERN
 from tiltyard_api.v1alpha1.steps import REFERENCE_PATTERN
 from tiltyard_api.v1alpha1.volumes import DNS_PATTERN, PATH_PATTERN
-
-PLANNED = {
-    "experiment": "remove it",
-    "records": "remove it",
-    "validations": "remove it",
-}
-"""Fields of the documented surface whose feature this version does not have, with a way around."""
 
 _PATTERNS = {
     NAME_PATTERN: "must be lower-case letters, digits and '-', starting with a letter and not "
@@ -30,9 +25,12 @@ _PATTERNS = {
     NAMESPACE_PATTERN: "must be lower-case letters, digits and '-', with no '-' at either end",
     DURATION_PATTERN: "must be a duration such as 50ms, 10s or 1h30m",
     QUANTITY_PATTERN: "must be a quantity such as 512Mi or 1Gi",
+    SCORE_PATTERN: "must be STEP.OUTPUT",
     REFERENCE_PATTERN: "must be request.COLUMN or STEP.OUTPUT",
     URI_PATTERN: "must be file:PATH, or start with pvc://, http://, https://, s3://, gs://, az://, "
     "oci:// or hf://",
+    SINK_PATTERN: "must be stdout:, file:///FOLDER, or start with s3://, gs:// or az://",
+    COLUMN_PATTERN: "must be in.NAME or out.NAME",
     SECRET_PATTERN: "must be the name of a Secret: lower-case letters, digits, '-' and '.'",
     SHA256_PATTERN: "must be the SHA-256 as 64 hex digits in lower case (see sha256sum)",
     HEADER_PATTERN: "must be the name of a header, such as x-user-id",
@@ -110,8 +108,6 @@ def _missing(parent: type[Contract], name: str) -> str:
 
 def _unknown(parent: type[Contract], name: str) -> str:
     """Say that a field does not exist, and which one was probably meant."""
-    if name in PLANNED:
-        return f"{name} is not part of this version: {PLANNED[name]}"
     known = sorted(field.alias or key for key, field in parent.model_fields.items())
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"

@@ -10,6 +10,7 @@ from pydantic import Field
 from tiltyard_api.base import Contract, digest
 from tiltyard_api.names import pipeline_version
 from tiltyard_api.tensors import TensorSpec, TensorType
+from tiltyard_api.v1alpha1.experiment import MetricKind
 from tiltyard_api.v1alpha1.models import Batch, Framework
 
 
@@ -157,10 +158,62 @@ class PlanShadow(PlanStep):
     tolerance: float
 
 
+class PlanMetric(Contract):
+    """An outcome that feedback tells of."""
+
+    name: str
+    kind: MetricKind
+
+
+class PlanScore(Contract):
+    """The output that labels are compared with."""
+
+    metric: str
+    """Whose labels they are."""
+
+    step: str
+    output: str
+    threshold: float
+    """Scores from here on count as yes."""
+
+
+class PlanExperiment(Contract):
+    """What feedback is summed up by; how it is judged is no affair of the engine."""
+
+    step: str
+    """The step whose variants are compared."""
+
+    metrics: tuple[PlanMetric, ...]
+    score: PlanScore | None = None
+
+
+class PlanValidation(Contract):
+    """What is wrong with a row of which its expression is true."""
+
+    name: str
+    expression: str
+
+
 AnyPlanStep = Annotated[
     PlanModelStep | PlanSplit | PlanShadow | PlanCanary | PlanInterleave,
     Field(discriminator="kind"),
 ]
+
+
+class PlanRecords(Contract):
+    """What is written down of inferences, and where."""
+
+    uri: str
+    secret: str | None = None
+    sample: float
+    inputs: bool
+    exclude: tuple[str, ...] = ()
+    hash: tuple[str, ...] = ()
+    keep_size: int
+    """Bytes of files in a folder, at most."""
+
+    keep_for: float
+    """Seconds that files in a folder stay."""
 
 
 class Plan(Contract):
@@ -171,6 +224,11 @@ class Plan(Contract):
     models: tuple[PlanModel, ...]
     request: tuple[RequestTensor, ...]
     steps: tuple[AnyPlanStep, ...]
+    experiment: PlanExperiment | None = None
+    records: PlanRecords | None = None
+    """None: nothing, but for what whoever starts the engine says."""
+
+    validations: tuple[PlanValidation, ...] | None = None
 
     @property
     def key_fields(self) -> tuple[str, ...]:

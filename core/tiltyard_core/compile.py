@@ -14,6 +14,7 @@ from tiltyard_api.plan import (
     PlanModelStep,
     PlanShadow,
     PlanSplit,
+    PlanValidation,
 )
 from tiltyard_api.quantities import seconds
 from tiltyard_api.resolved import ResolvedModel
@@ -30,7 +31,10 @@ from tiltyard_api.v1alpha1.pipeline import Pipeline
 from tiltyard_api.v1alpha1.rules import workers_fit
 from tiltyard_api.v1alpha1.steps import DEFAULT_BUDGET, Shadow, Step
 from tiltyard_core.canary import unbegun
+from tiltyard_core.cel.check import mention_faults
+from tiltyard_core.experiment import planned_experiment
 from tiltyard_core.rankers import interleaved, ranker_faults
+from tiltyard_core.recorded import plan_records, record_faults
 from tiltyard_core.references import entries
 from tiltyard_core.signature import describe, plan_model, signature_faults
 from tiltyard_core.wiring import StepModel, Wiring, same_outputs
@@ -75,15 +79,25 @@ def compile_plan(pipeline: Pipeline, resolved: Mapping[str, ResolvedModel]) -> P
         wiring.outputs[step.name] = {tensor.name: tensor for tensor in outputs}
         common = {"name": step.name, "inputs": inputs, "outputs": outputs}
         steps.append(_plan_step(pipeline, step, common))
+    experiment = planned_experiment(pipeline.spec, wiring)
     if wiring.faults:
         raise InvalidManifest(list(dict.fromkeys(wiring.faults)))
-    return Plan(
+    records = pipeline.spec.records
+    plan = Plan(
         namespace=pipeline.metadata.namespace,
         pipeline=pipeline.metadata.name,
         models=tuple(model for _, model in models.values()),
         request=tuple(wiring.request.values()),
         steps=tuple(steps),
+        experiment=experiment,
+        records=plan_records(records) if records else None,
+        validations=_plan_validations(pipeline),
     )
+    faults = list(record_faults(records, plan)) if records else []
+    faults += mention_faults(pipeline, plan)
+    if faults:
+        raise InvalidManifest(faults)
+    return plan
 
 
 def compile_routing(
@@ -117,6 +131,13 @@ def compile_routing(
             steps[step.name] = begun or unbegun(step.canary, pipeline.spec.deployment)
     table = RoutingTable(plan=plan.hash, pipeline_uid=uid, revision=revision, steps=steps)
     return table.sealed()
+
+
+def _plan_validations(pipeline: Pipeline) -> tuple[PlanValidation, ...] | None:
+    """Nothing where there are none, as if the field were not there."""
+    validations = pipeline.spec.validations or ()
+    planned = [PlanValidation(name=one.name, expression=one.expression) for one in validations]
+    return tuple(planned) or None
 
 
 def _without_graph_name(tensor: TensorSpec) -> TensorSpec:

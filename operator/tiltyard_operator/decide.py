@@ -18,6 +18,7 @@ from tiltyard_api.v1alpha1.model import Model
 from tiltyard_api.v1alpha1.models import ModelEntry
 from tiltyard_api.v1alpha1.pipeline import Pipeline
 from tiltyard_api.v1alpha1.rules import workers_fit
+from tiltyard_core.cel.check import checked
 from tiltyard_core.compile import compile_plan
 from tiltyard_core.references import referred, with_models
 from tiltyard_operator.canaries import Canaries, judge
@@ -117,7 +118,7 @@ class Spec:
 def accept(seen: Observed) -> Spec:
     """Take the spec if it is valid and what it refers to is there."""
     try:
-        pipeline = read_pipeline(seen.document)
+        pipeline = checked(read_pipeline(seen.document))
     except InvalidManifest as error:
         return Spec(None, Verdict(ConditionReason.INVALID, faults(error)))
     try:

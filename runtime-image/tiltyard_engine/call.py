@@ -15,6 +15,8 @@ from tiltyard_engine.errors import Refusal
 
 NOTHING: Mapping[str, dict[str, Columns | None]] = MappingProxyType({})
 
+NO_VERDICTS: Mapping[str, bytes] = MappingProxyType({})
+
 
 class Served(msgspec.Struct):
     """Which variants a routing step sent the rows of a call to."""
@@ -36,6 +38,9 @@ class Served(msgspec.Struct):
 
     stage: str = ""
     """Of the ramp that was in force at the draw."""
+
+    ends: tuple[int, ...] = ()
+    """Intervals that were in force at the draw."""
 
 
 class Run(msgspec.Struct):
@@ -73,6 +78,9 @@ class Call(msgspec.Struct):
     """Variants that the request asks for, by step."""
 
     inference_id: str = ""
+    row_ids: Sequence[str] | None = None
+    """Of the rows, where an experiment needs to tell them apart."""
+
     parsed: int = 0
     """Nanoseconds that decoding took."""
 
@@ -83,6 +91,9 @@ class Call(msgspec.Struct):
     """Outputs of challengers that answer, by step and model; None: it gave nothing in time."""
 
     served: dict[str, Served] = {}
+    ranked: dict[str, Served] = {}
+    """Likewise of steps that interleave: all of their variants serve every row."""
+
     mirrors: tuple[tuple[str, Sequence[str]], ...] = ()
     """Steps and those of their challengers that are to see the call once it is answered."""
 
@@ -99,15 +110,27 @@ class Call(msgspec.Struct):
     missing_keys: tuple[str, ...] = ()
     """Steps whose hash key the request lacked."""
 
+    anomalies: Mapping[str, bytes] = NO_VERDICTS
+    """What each validation says of each row, by its name: see `validations/verdicts.py`."""
+
     refusal: Refusal | None = None
+    recorded: bool = False
+    """Whether it is written down, with what challengers make of it."""
 
     @property
     def divided(self) -> bool:
         """Whether rows of the call went to different variants."""
         return any(served.rows is not None for served in self.served.values())
 
+    @property
+    def rows_apart(self) -> bool:
+        """Whether rows have ids of their own."""
+        return self.row_ids is not None or self.divided
+
     def row_id(self, row: int) -> str:
-        """Inference id of a row: its own where the batch was divided."""
+        """Inference id of a row: its own where rows have some."""
+        if self.row_ids is not None:
+            return self.row_ids[row]
         return f"{self.inference_id}-{row}" if self.divided else self.inference_id
 
     def refuse(self, refusal: Refusal, step: str) -> None:

@@ -19,6 +19,7 @@ from tiltyard_engine.steps import Lanes, build
 from tiltyard_engine.steps.base import Context
 from tiltyard_engine.steps.drawn import Drawn
 from tiltyard_engine.tables import check_table
+from tiltyard_engine.validations.judge import Judge
 
 INLINE_SECONDS = 200e-6
 """Under it a model runs in the event loop: handing a call to a thread costs some 100 us."""
@@ -31,12 +32,18 @@ class Dataplane:
     """A loaded Pipeline."""
 
     def __init__(
-        self, plan: Plan, table: RoutingTable, sessions: Mapping[str, Model], lanes: Lanes
+        self,
+        plan: Plan,
+        table: RoutingTable,
+        sessions: Mapping[str, Model],
+        lanes: Lanes,
+        judge: Judge | None = None,
     ) -> None:
         self.plan = plan
         self.routing = table
         self.steps = [build(step, sessions, lanes) for step in plan.steps]
-        self.waits = any(
+        self._judge = judge
+        self.waits = (judge is not None and judge.waits) or any(
             (isinstance(step, PlanShadow) and step.respond)
             or any(sessions[name].waits for name in answering(step))
             for step in plan.steps
@@ -107,7 +114,10 @@ class Dataplane:
             )
 
     def run(self, calls: Sequence[Call], context: Context) -> None:
-        """Take calls through all steps; each ends with outputs or with a refusal."""
+        """Take calls through all steps; each ends with outputs or with a refusal.
+
+        What validations say of outputs comes last, and changes none of them.
+        """
         alive = [call for call in calls if call.refusal is None]
         for step in self.steps:
             start = context.clock()
@@ -119,6 +129,9 @@ class Dataplane:
                 alive = [call for call in alive if call.refusal is None]
             if not alive:
                 return
+        if self._judge:
+            for call in alive:
+                self._judge.judge(call)
 
 
 def answering(step: PlanStep) -> tuple[str, ...]:

@@ -1,15 +1,17 @@
 """Loads plans, routing tables and models, once, before workers are forked."""
 
 import hashlib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import ValidationError
 
 from tiltyard_api.base import Contract
-from tiltyard_api.plan import Plan, PlanModel
+from tiltyard_api.plan import Plan, PlanModel, PlanRecords
 from tiltyard_api.routing import RoutingTable
 from tiltyard_api.v1alpha1.models import Framework
+from tiltyard_core.recorded import default_records
 from tiltyard_core.tables import misfit
 from tiltyard_engine.artifacts import content_of
 from tiltyard_engine.log import log
@@ -21,6 +23,7 @@ from tiltyard_engine.python.environment import FOLDER, RequirementsError, known_
 from tiltyard_engine.sessions import Session
 from tiltyard_engine.settings import Settings
 from tiltyard_engine.tables import RoutingRefused, read_table, write_table
+from tiltyard_engine.validations.judge import NotRunnableError, check
 
 AnyContract = TypeVar("AnyContract", bound=Contract)
 
@@ -42,6 +45,10 @@ def load(settings: Settings) -> list[Loaded]:
     loaded = []
     for plan_file, routing_file in zip(settings.plans, settings.routing, strict=True):
         plan = _read(plan_file, Plan)
+        try:
+            check(plan)
+        except NotRunnableError as error:
+            raise LoadError(f"Pipeline {plan.pipeline!r}: {error}") from error
         table = (
             newest_table(plan, routing_file, settings.remembered)
             if settings.watch
@@ -51,8 +58,28 @@ def load(settings: Settings) -> list[Loaded]:
             if model.version not in models:
                 models[model.version] = _load(model, settings.artifacts)
         mine = {model.name: models[model.version] for model in plan.models}
-        loaded.append(Loaded(plan, table, mine))
+        loaded.append(Loaded(plan, table, mine, records_of(plan, settings)))
     return loaded
+
+
+def records_of(plan: Plan, settings: Settings) -> PlanRecords | None:
+    """What is written down of a Pipeline: what its plan says, else by whoever started the engine.
+
+    Raises:
+        LoadError: what writes tables is not installed.
+
+    """
+    records = plan.records
+    if records is None and settings.records:
+        records = default_records(settings.records.absolute().as_uri())
+    if records is None or not records.sample:
+        return None
+    if find_spec("pyarrow") is None:
+        raise LoadError(
+            f"{plan.pipeline!r} has records, and what writes them is not installed:"
+            " pip install 'tiltyard[arrow]', or take the image that is not slim"
+        )
+    return records
 
 
 def newest_table(plan: Plan, mounted: Path, remembered: Path) -> RoutingTable:

@@ -16,7 +16,9 @@ from tiltyard_api.plan import (
 from tiltyard_api.reasons import STATUS_OF, Reason
 from tiltyard_engine.canaries import canary_series
 from tiltyard_engine.counters import Series
+from tiltyard_engine.feedback.results import FEEDBACK, feedback_series, stray_series
 from tiltyard_engine.inforce import in_force_series
+from tiltyard_engine.recording.results import record_series
 
 PROTOCOLS = ("records", "v2", "sagemaker", "grpc")
 """Wire formats of the data port, as the label `protocol` spells them."""
@@ -38,6 +40,9 @@ ROUTING_REFUSED = (
     "OtherPlan", "OtherPipeline", "OlderRevision", "UnknownVariant",
 )  # fmt: skip
 MATCHES = ("match", "mismatch")
+VALIDATION_ERRORS = ("failed", "late")
+"""An expression has no truth for a row; it was not judged in time."""
+
 MODEL_ERROR = 424
 """What the SageMaker face answers in place of 500 and 504, which its clients would try again."""
 
@@ -117,6 +122,19 @@ METRICS = {
     "tiltyard_nonfinite_outputs_total": Metric(
         "counter", "NaN and infinities that a variant gave.", _VARIANT
     ),
+    "tiltyard_validation_failures_total": Metric(
+        "counter", "Rows that a validation objected to.", ("pipeline", "validation")
+    ),
+    "tiltyard_validation_errors_total": Metric(
+        "counter", "Rows that a validation could not judge.", ("pipeline", "validation", "reason")
+    ),
+    "tiltyard_records_offered_total": Metric(
+        "counter", "Rows that were to be written down.", ("pipeline", "stream")
+    ),
+    "tiltyard_records_total": Metric(
+        "counter", "Rows that were written down, or why not.", ("pipeline", "stream", "result")
+    ),
+    FEEDBACK: Metric("counter", "Feedback that came in.", ("pipeline", "metric", "result")),
     "tiltyard_in_flight_requests": Metric("gauge", "Requests that wait for their answer."),
 }
 """In the order of the exposition."""
@@ -130,16 +148,28 @@ WATCH_REFUSED = "routing_watch_refused"
 saw them. Exposed as part of `tiltyard_routing_refused_total`."""
 
 
-def engine_series(plans: Sequence[Plan], *, watched: bool = False) -> list[Series]:
-    """Every series of an engine; the order is the layout of the counter file."""
+def engine_series(
+    plans: Sequence[Plan], *, watched: bool = False, streams: Sequence[tuple[str, str]] = ()
+) -> list[Series]:
+    """Every series of an engine; the order is the layout of the counter file.
+
+    Args:
+        plans: what it serves.
+        watched: whether routing tables come by a watch.
+        streams: Pipelines and names of what is written down.
+
+    """
     series = [READY, Series("tiltyard_in_flight_requests")]
     for transport in TRANSPORTS:
         labels = [(NO_PIPELINE, transport, code) for code in CODES]
         series += [Series("tiltyard_requests_total", one) for one in labels]
+    series += stray_series()
     for plan in plans:
         series += _pipeline_series(plan)
         if watched:
             series.append(Series("tiltyard_routing_watch_up", (plan.pipeline,)))
+    for stream in streams:
+        series += record_series(*stream)
     return series
 
 
@@ -154,8 +184,13 @@ def _pipeline_series(plan: Plan) -> Iterator[Series]:
     for reason in ROUTING_REFUSED:
         yield Series("tiltyard_routing_refused_total", (name, reason))
         yield Series(WATCH_REFUSED, (name, reason))
+    for validation in plan.validations or ():
+        yield Series("tiltyard_validation_failures_total", (name, validation.name))
+        for reason in VALIDATION_ERRORS:
+            yield Series("tiltyard_validation_errors_total", (name, validation.name, reason))
     for step in plan.steps:
         yield from _step_series(name, step)
+    yield from feedback_series(plan)
 
 
 def _step_series(pipeline: str, step: PlanStep) -> Iterator[Series]:

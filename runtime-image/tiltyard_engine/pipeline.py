@@ -5,21 +5,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tiltyard_api.plan import Plan, PlanCanary, PlanShadow
+from tiltyard_api.plan import Plan, PlanCanary, PlanRecords, PlanShadow
 from tiltyard_api.routing import CanaryRouting, RoutingTable
 from tiltyard_engine.call import Call
 from tiltyard_engine.counters import Block
 from tiltyard_engine.dataplane import Dataplane
+from tiltyard_engine.feedback.experiment import Assigning, Opened
 from tiltyard_engine.inforce import tell
 from tiltyard_engine.lane import Lane
 from tiltyard_engine.metrics import READY
 from tiltyard_engine.model import Model
 from tiltyard_engine.outbox import LaneKey, Outbox
 from tiltyard_engine.record import Recorder, weight_parts
+from tiltyard_engine.recording.taking import Recording
 from tiltyard_engine.steps.canary import CanaryStep
 from tiltyard_engine.steps.shadow import comparer
 from tiltyard_engine.tables import RoutingRefused, read_table
 from tiltyard_engine.tally import CanaryRecorder, CanaryTally
+from tiltyard_engine.validations.judge import BUDGET, Judge
 
 HOLD_SECONDS = 0.005
 """Answered calls are held so long, to be offered to challengers together: one by one, the work of
@@ -42,13 +45,23 @@ class Loaded:
     plan: Plan
     table: RoutingTable
     sessions: Mapping[str, Model]
+    records: PlanRecords | None = None
+    """What is written down, by the plan or by who started the engine."""
+
+    experiment: Opened | None = None
+    """What feedback is summed up by."""
 
 
 class ServedPipeline:
     """One Pipeline in one worker."""
 
-    def __init__(self, loaded: Loaded, block: Block, outbox: Outbox) -> None:
+    def __init__(
+        self, loaded: Loaded, block: Block, outbox: Outbox, validation_budget: float = BUDGET
+    ) -> None:
         self.plan = loaded.plan
+        self.recording: Recording | None = None
+        """Takes what is written down, where anything is."""
+
         self._block = block
         self._outbox = outbox
         self._lanes: list[Lane] = []
@@ -62,8 +75,13 @@ class ServedPipeline:
             else Recorder(loaded.plan, block)
         )
         self._sessions = loaded.sessions
-        self.plane = Dataplane(loaded.plan, loaded.table, loaded.sessions, self._make_lanes)
+        self._judge = Judge(loaded.plan, validation_budget) if loaded.plan.validations else None
+        self.plane = Dataplane(
+            loaded.plan, loaded.table, loaded.sessions, self._make_lanes, self._judge
+        )
         self._note_routing()
+        self.opened = loaded.experiment
+        self.assigning = Assigning(loaded.experiment) if loaded.experiment else None
 
     def begin(self) -> None:
         """Begin to count canaries by what is in force now.
@@ -97,11 +115,11 @@ class ServedPipeline:
         """Whether the worker takes requests, and does not end soon."""
         return self._block.words[self._block.offset(READY.metric)] == 1
 
-    def mirror(self, call: Call, size: int) -> float | None:
-        """Hold an answered call that challengers are to see.
+    def hold(self, call: Call, size: int) -> float | None:
+        """Hold an answered call that challengers are to see, or that may be written down.
 
         Args:
-            call: with its outputs.
+            call: with its outputs, or refused.
             size: bytes of the request.
 
         Returns:
@@ -109,14 +127,18 @@ class ServedPipeline:
 
         """
         held = self._held
-        self._answered.append(call)
+        recorded = self.recording is not None and self.recording.take(call)
+        if call.mirrors:
+            self._answered.append(call)
+        elif not recorded:
+            return None
         self._held += CALL_BYTES + size
         if held <= HELD_BYTES < self._held:
             return 0.0
         return None if held else HOLD_SECONDS
 
-    def flush_mirrors(self) -> None:
-        """Offer challengers what was answered."""
+    def flush(self) -> None:
+        """Offer challengers what was answered, and hand over what is written down."""
         calls, self._answered, self._held = self._answered, [], 0
         offers: dict[tuple[str, str], list[Call]] = {}
         for call in calls:
@@ -126,6 +148,8 @@ class ServedPipeline:
         for (step, challenger), seen in offers.items():
             taken = self._outbox.offer(LaneKey(self.plan.pipeline, step, challenger), seen)
             self.recorder.offered(step, challenger, len(seen), taken)
+        if self.recording is not None:
+            self.recording.flush()
 
     def route(self, table: RoutingTable) -> None:
         """Put a newer routing table in force, or count why not.
@@ -185,9 +209,11 @@ class ServedPipeline:
             words[weight] = weight_parts(share)
 
     def close(self) -> None:
-        """End the lanes; what waits in them is counted as dropped."""
+        """End the lanes; what waits in them is counted as dropped. End what validates."""
         deadline = time.monotonic() + LANE_SECONDS
         for lane in self._lanes:
             lane.close()
         for lane in self._lanes:
             lane.finish(deadline)
+        if self._judge:
+            self._judge.close()

@@ -13,8 +13,10 @@ from tiltyard_engine.metrics import (
     PARTS_PER_UNIT,
     PROTOCOLS,
     TRANSPORTS,
+    VALIDATION_ERRORS,
     variants_of,
 )
+from tiltyard_engine.validations.verdicts import ANOMALY, ERROR, LATE
 
 
 class VariantCounter:
@@ -81,6 +83,10 @@ class Recorder:
             for c in step.challengers
         }
 
+        self._validations = {
+            one.name: ValidationCounter(block, name, one.name) for one in plan.validations or ()
+        }
+
     def refused(self, status: int, protocol: str) -> None:
         """Count a request that was refused before it became a call."""
         self._block.words[self._codes[protocol, status]] += 1
@@ -101,6 +107,8 @@ class Recorder:
             self._shadow[step, challenger].asked(taken=taken)
         for step, challenger, matches, mismatches in call.compared:
             self._shadow[step, challenger].compared(matches, mismatches)
+        for name, verdicts in call.anomalies.items():
+            self._validations[name].count(verdicts)
 
     def offered(self, step: str, challenger: str, offered: int, taken: int) -> None:
         """Count requests for nobody's answer, and how many of them went on their way."""
@@ -110,6 +118,26 @@ class Recorder:
         """What a challenger's lane calls from its own thread."""
         key = step, challenger
         return ChallengerAccount(self._variants[key], self._shadow[key])
+
+
+class ValidationCounter:
+    """The series of one validation."""
+
+    def __init__(self, block: Block, *labels: str) -> None:
+        self._words = block.words
+        self._found = block.offset("tiltyard_validation_failures_total", *labels)
+        failed, late = (
+            block.offset("tiltyard_validation_errors_total", *labels, reason)
+            for reason in VALIDATION_ERRORS
+        )
+        self._errors = ((ERROR, failed), (LATE, late))
+
+    def count(self, verdicts: bytes) -> None:
+        """Count what it says of the rows of a call."""
+        words = self._words
+        words[self._found] += verdicts.count(ANOMALY)
+        for verdict, offset in self._errors:
+            words[offset] += verdicts.count(verdict)
 
 
 class ChallengerAccount:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from tiltyard_api.artifacts import SECRETS
 from tiltyard_api.limits import LIMITS, Limit
 from tiltyard_api.names import DATA_PORT, MANAGEMENT_PORT
 from tiltyard_api.quantities import seconds
@@ -76,10 +77,28 @@ class Settings:
     drain_delay: float
     """Seconds of accepting on after SIGTERM, while load balancers learn of it."""
 
+    validation_budget: float
+    """Seconds that an answer waits for validations that are not simple."""
+
     sizes: Sizes
     limits: Limits
     partition: str
     starter: Starter
+    records: Path | None
+    """Folder of the records of plans that say nothing of them; None: they have none."""
+
+    secrets: Path
+    """Folder with a folder for each Secret that records need."""
+
+    feedback_age: float
+    """Seconds that an inference id is taken for."""
+
+    sums: Path
+    """Folder of what feedback came to."""
+
+    id_keys: Path | None
+    """Folder with the keys that sign ids; None: they follow from the uids of Pipelines."""
+
     watch: WatchSettings | None
     """None: routing tables come by SIGHUP alone."""
 
@@ -113,11 +132,12 @@ def parse(arguments: Sequence[str]) -> Settings:
         parser.error("--watch-configmap is for an engine with one --plan")
     if given.watch_configmap and not given.api_server:
         parser.error("--watch-configmap needs --api-server outside a pod of Kubernetes")
+    state = given.state or Path(tempfile.mkdtemp(prefix="tiltyard-"))
     return Settings(
         plans=tuple(given.plan),
         routing=tuple(given.routing),
         artifacts=given.artifacts,
-        state=given.state or Path(tempfile.mkdtemp(prefix="tiltyard-")),
+        state=state,
         host=given.host,
         port=given.port,
         grpc_port=given.grpc_port,
@@ -127,6 +147,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         max_in_flight=given.max_in_flight,
         grace=given.grace,
         drain_delay=given.drain_delay,
+        validation_budget=given.validation_budget,
         sizes=Sizes(bytes=given.max_body, rows=given.max_rows, depth=given.max_depth),
         limits=Limits(
             max_body=given.max_body,
@@ -137,6 +158,8 @@ def parse(arguments: Sequence[str]) -> Settings:
             keep_alive=given.keep_alive,
         ),
         partition=os.environ.get("HOSTNAME", "engine"),
+        records=given.records,
+        secrets=given.secrets,
         starter=Starter(
             data_sockets=tuple(given.data_fd),
             grpc_sockets=tuple(given.grpc_fd),
@@ -144,6 +167,9 @@ def parse(arguments: Sequence[str]) -> Settings:
             ready_pipe=given.ready_fd,
             parent=given.parent,
         ),
+        feedback_age=given.feedback_age,
+        sums=given.sums or state / "sums",
+        id_keys=given.id_keys,
         watch=_watch(given),
     )
 
@@ -191,6 +217,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--routing", type=Path, action="append", required=True, metavar="FILE")
     add("--artifacts", type=Path, required=True, metavar="DIR", help="model files by digest")
     add("--state", type=Path, metavar="DIR", help="counters; survives a restart of the process")
+    add("--sums", type=Path, metavar="DIR", help="what feedback came to; default: below --state")
+    add("--id-keys", type=Path, metavar="DIR", help="keys that sign inference ids: a Secret's")
     add("--host", default="0.0.0.0")  # noqa: S104 - a pod serves on all its addresses
     add("--port", type=_bounded(0, 65535), default=DATA_PORT)
     add(
@@ -213,6 +241,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--management-fd", type=int, metavar="FD", help="likewise, for the management port")
     add("--ready-fd", type=int, metavar="FD", help="pipe that gets a byte from each ready worker")
     add("--parent", type=int, metavar="PID", help="end when this process, our parent, ends")
+    add("--records", type=Path, metavar="DIR", help="for plans that say nothing of records")
+    add("--secrets", type=Path, default=Path(SECRETS), metavar="DIR", help="a folder a Secret")
     add("--watch-configmap", type=_object_name, metavar="NAMESPACE/NAME", help=_WATCH_HELP)
     add("--watch-period", type=_reader(Limit(seconds, "30s")), default="30s")
     add("--api-server", type=_https, default=_pods_api_server(), metavar="URL")

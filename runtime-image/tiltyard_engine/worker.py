@@ -8,6 +8,7 @@ import secrets
 import signal
 import socket
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
@@ -17,6 +18,7 @@ import uvloop
 from tiltyard_engine.app import App
 from tiltyard_engine.counters import Block
 from tiltyard_engine.faces import open_faces
+from tiltyard_engine.feedback.taking import Taker, Takers
 from tiltyard_engine.garbage import keep_freed_memory
 from tiltyard_engine.grpcport import GrpcPort
 from tiltyard_engine.grpcport import make as make_grpc
@@ -25,6 +27,7 @@ from tiltyard_engine.log import log
 from tiltyard_engine.metrics import READY
 from tiltyard_engine.outbox import Outbox
 from tiltyard_engine.pipeline import Loaded, ServedPipeline
+from tiltyard_engine.recording.taking import Recording
 from tiltyard_engine.ring import Ring
 from tiltyard_engine.scheduler import Scheduler
 from tiltyard_engine.settings import Settings, cpus
@@ -51,6 +54,7 @@ def run_worker(
     block: Block,
     ports: Ports,
     ring: Ring,
+    recordings: Mapping[str, Recording],
 ) -> None:
     """Serve until SIGTERM, then finish what was accepted."""
     _allow_many_connections(settings.limits.max_connections)
@@ -58,7 +62,9 @@ def run_worker(
     for one in loaded:
         for session in one.sessions.values():
             session.after_fork()
-    uvloop.run(Worker(settings, loaded, block, ring).serve(ports))
+    worker = Worker(settings, loaded, block, ring)
+    worker.record(recordings)
+    uvloop.run(worker.serve(ports))
 
 
 class Worker:
@@ -68,9 +74,15 @@ class Worker:
         self._settings = settings
         self._block = block
         outbox = Outbox([one.plan for one in loaded], ring)
-        self._pipelines = [ServedPipeline(one, block, outbox) for one in loaded]
+        budget = settings.validation_budget
+        self._pipelines = [ServedPipeline(one, block, outbox, budget) for one in loaded]
         self._ready = block.offset(READY.metric)
         self._replaced = False
+
+    def record(self, recordings: Mapping[str, Recording]) -> None:
+        """Have Pipelines written down, by their names."""
+        for pipeline in self._pipelines:
+            pipeline.recording = recordings.get(pipeline.plan.pipeline)
 
     async def serve(self, ports: Ports) -> None:
         """Answer requests until the process is told to end."""
@@ -80,7 +92,10 @@ class Worker:
         draw = partial(chance.getrandbits, 64)
         context = Context(time.perf_counter_ns, draw, watched=False)
         scheduler = Scheduler(loop, context, max(1, int(cpus()) // self._settings.workers))
-        routes = open_faces(self._pipelines, self._settings.partition, self._settings.sizes)
+        settings, takers = self._settings, self._takers()
+        routes = open_faces(
+            self._pipelines, settings.partition, settings.sizes, takers=takers
+        )
         app = App(routes, scheduler, loop, self._block, self._settings.max_in_flight)
         server = Server(app.handle, app.refuse, self._settings.limits)
         grpc = make_grpc(app, self._pipelines, self._settings) if ports.grpc else None
@@ -106,6 +121,13 @@ class Worker:
         self._announce()
         await ended.wait()
         await self._end(server, grpc, app, scheduler)
+
+    def _takers(self) -> Takers | None:
+        """Who takes feedback, where there is an experiment."""
+        age = self._settings.feedback_age
+        found = [one.opened for one in self._pipelines if one.opened]
+        takers = {one.tag: (one, Taker(one, self._block, age)) for one in found}
+        return Takers(takers, self._block) if takers else None
 
     def _announce(self) -> None:
         """Tell the management port, and whoever waits for the start, that requests are taken."""
@@ -140,7 +162,7 @@ class Worker:
         if not in_time:
             log("requests were cut off", grace_seconds=grace)
         for pipeline in self._pipelines:
-            pipeline.flush_mirrors()
+            pipeline.flush()
             pipeline.close()
         scheduler.close()
 

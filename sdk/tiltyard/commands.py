@@ -12,6 +12,7 @@ from tiltyard.convert.frameworks import Framework
 from tiltyard_api.limits import LIMITS
 from tiltyard_api.names import DATA_PORT, MANAGEMENT_PORT
 from tiltyard_api.quantities import DURATION_PATTERN
+from tiltyard_api.recordfiles import DEFAULT_FOLDER
 
 app = typer.Typer(
     help="Serve models and try new ones against them.",
@@ -90,6 +91,10 @@ def serve(  # noqa: PLR0913 - one argument an option
     pvc: Annotated[list[Stand] | None, _folders("Stands in for a volume.")] = None,
     secret: Annotated[list[Stand] | None, _folders("Stands in for a Secret.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Follow changes of the files.")] = False,
+    records: Annotated[
+        Path,
+        typer.Option(metavar="FOLDER|off", help="Where records go, if manifests do not say."),
+    ] = Path(DEFAULT_FOLDER),
     max_body: Annotated[str | None, _limit("max-body")] = None,
     max_rows: Annotated[str | None, _limit("max-rows")] = None,
     max_header_bytes: Annotated[str | None, _limit("max-header-bytes")] = None,
@@ -99,6 +104,7 @@ def serve(  # noqa: PLR0913 - one argument an option
     max_depth: Annotated[str | None, _limit("max-depth")] = None,
     max_in_flight: Annotated[str | None, _limit("max-in-flight")] = None,
     max_connections: Annotated[str | None, _limit("max-connections")] = None,
+    validation_budget: Annotated[str | None, _limit("validation-budget")] = None,
     grace: Annotated[str | None, _limit("grace")] = None,
     drain_delay: Annotated[str | None, _limit("drain-delay")] = None,
 ) -> None:
@@ -116,12 +122,14 @@ def serve(  # noqa: PLR0913 - one argument an option
         "max-depth": max_depth,
         "max-in-flight": max_in_flight,
         "max-connections": max_connections,
+        "validation-budget": validation_budget,
         "grace": grace,
         "drain-delay": drain_delay,
     }
     given = {name: value for name, value in limits.items() if value is not None}
     claims, secrets = ({one.name: one.folder for one in many or ()} for many in (pvc, secret))
-    options = Options(host, port, management_port, workers, given, grpc_port, claims, secrets)
+    kept = None if str(records) == "off" else records
+    options = Options(host, port, management_port, workers, given, grpc_port, claims, secrets, kept)
     run(files, options, watch=watch)
 
 
@@ -194,6 +202,48 @@ def status(
     from tiltyard.status import status as run
 
     run(pipeline, namespace, output.value, watch=watch)
+
+
+@app.command()
+def logs(  # noqa: PLR0913 - one argument an option
+    target: Annotated[
+        str,
+        typer.Argument(metavar="FILE|PIPELINE|FOLDER", help="Whose records; a store's uri too."),
+    ],
+    *,
+    follow: Annotated[
+        bool, typer.Option("-f", "--follow", help="Go on showing what comes until Ctrl-C.")
+    ] = False,
+    since: Annotated[
+        str | None,
+        typer.Option(parser=_duration, metavar="DURATION", help="How far back, such as 1h."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="Newest rows.")] = 100,
+    variant: Annotated[
+        str | None, typer.Option(metavar="MODEL|STEP=MODEL", help="Rows that it served.")
+    ] = None,
+    inference_id: Annotated[
+        str | None, typer.Option("--id", metavar="ID", help="Rows of this inference id.")
+    ] = None,
+    anomaly: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|*", help="Rows that this validation, or any, objected to."),
+    ] = None,
+    namespace: Namespace = None,
+    output: Annotated[Format, typer.Option("-o", "--output", help="How to show it.")] = (
+        Format.TABLE
+    ),
+) -> None:
+    """Show what was asked and answered, where that is recorded."""
+    from datetime import timedelta
+
+    from tiltyard.logs import Query
+    from tiltyard.logs import logs as run
+    from tiltyard_api.quantities import seconds
+
+    back = timedelta(seconds=seconds(since)) if since else None
+    query = Query(back, limit, variant, inference_id, anomaly, output.value)
+    run(target, namespace, query, follow=follow)
 
 
 @app.command()

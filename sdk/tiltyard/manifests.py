@@ -12,6 +12,8 @@ from tiltyard_api.names import CANARY_ANNOTATION
 from tiltyard_api.v1alpha1.model import Model
 from tiltyard_api.v1alpha1.models import ModelEntry, Source
 from tiltyard_api.v1alpha1.pipeline import Pipeline
+from tiltyard_core.cel.check import checked
+from tiltyard_core.cel.library import available
 from tiltyard_core.references import entries, referred, with_models
 
 
@@ -114,6 +116,13 @@ class Manifests:
                 if (namespace, name) not in known:
                     yield f"{manifest.place}: Model {name!r} is not in these files: not looked at"
 
+    def unchecked_validations(self) -> Iterator[str]:
+        """Lines for the Pipelines whose validations nothing here can read."""
+        for manifest in self.pipelines:
+            if manifest.pipeline.spec.validations and not available():
+                remedy = "install tiltyard[cel] to have them checked here"
+                yield f"{manifest.place}: spec.validations: not looked at: {remedy}"
+
     def served(self) -> list[Manifest]:
         """Give the Pipelines with the Models that they refer to.
 
@@ -199,7 +208,8 @@ def _read_document(
         if kind == "Model":
             yield ModelManifest(place, folder, read_model(document))
         elif kind == "Pipeline" or not isinstance(kind, str):
-            yield Manifest(place, folder, read_pipeline(document), order=_order(document))
+            pipeline = checked(read_pipeline(document))
+            yield Manifest(place, folder, pipeline, order=_order(document))
         else:
             message = f"{kind!r} is nothing that Tiltyard knows: give it Pipelines and Models only"
             yield f"{place}: kind: {message}"

@@ -23,7 +23,11 @@ def validate(files: Sequence[Path]) -> None:
         count = len(failure.lines)
         faults = "one fault" if count == 1 else f"{count} faults"
         raise Failure(f"not valid: mend {faults} and validate again") from failure
-    for line in (*manifests.unpinned_sources(), *manifests.unknown_references()):
+    for line in (
+        *manifests.unpinned_sources(),
+        *manifests.unknown_references(),
+        *manifests.unchecked_validations(),
+    ):
         notice(f"warning: {line}")
     for manifest in manifests.pipelines:
         result(f"{manifest.place}: Pipeline {manifest.name} is valid")

@@ -10,7 +10,6 @@ import typer
 from documents import PAGES, ROOT, name_of, prose, table
 from tiltyard.commands import app
 from tiltyard_api.limits import LIMITS
-from tiltyard_api.messages import PLANNED
 from tiltyard_api.quantities import LONGEST
 from tiltyard_api.reasons import STATUS_OF
 from tiltyard_api.tensors import TensorType
@@ -116,8 +115,6 @@ def test_the_rest_of_the_manifest_page_is_complete() -> None:
         f"`{kind}`" in FIELDS["spec.steps"][1] or kind in FIELDS["spec.steps"][1] for kind in KINDS
     )
     assert all(f"`{one}`" in MANIFEST for one in TensorType)
-    not_yet = MANIFEST.partition("### Not yet")[2].partition("##")[0]
-    assert set(re.findall(r"`(\w+)`", not_yet)) == set(PLANNED)
 
 
 def test_every_reason_of_an_error_is_documented_with_its_status() -> None:

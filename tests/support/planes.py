@@ -194,6 +194,8 @@ def opened(
     sizes: Sizes | None = None,
     draws: Sequence[int] | None = None,
     formats: Sequence[Format] = FORMATS,
+    spec: Document | None = None,
+    budget: float = PATIENCE,
 ) -> Iterator[Plane]:
     """Compile, load and open a Pipeline; by default its steps are its models in a row.
 
@@ -205,9 +207,11 @@ def opened(
         sizes: limits of one request.
         draws: what chance gives, again and again; by default seeded chance.
         formats: what rows are taken and given in.
+        spec: more fields of the manifest.
+        budget: seconds that an answer waits for validations.
 
     """
-    plan, table, store = compiled(folder, models, steps, entries=entries)
+    plan, table, store = compiled(folder, models, steps, entries=entries, spec=spec)
     sessions = {model.name: Session(model, store / model.digest) for model in plan.models}
     for session in sessions.values():
         session.learn()
@@ -215,7 +219,7 @@ def opened(
     loaded, block = Loaded(plan, table, sessions), counters.blocks[0]
     ring = make_ring([loaded], block)
     challengers = Challengers([loaded], block, ring)
-    served = ServedPipeline(loaded, block, Outbox([plan], ring))
+    served = ServedPipeline(loaded, block, Outbox([plan], ring), budget)
     served.begin()
     chance = random.Random(1)
     fixed = itertools.cycle(draws or [0])
@@ -246,6 +250,7 @@ def compiled(
     steps: Sequence[Document] | None = None,
     *,
     entries: Mapping[str, Document] | None = None,
+    spec: Document | None = None,
 ) -> tuple[Plan, RoutingTable, Path]:
     """Compile a Pipeline of real models; returns plan, routing table and store."""
     store = folder / "store"
@@ -266,6 +271,7 @@ def compiled(
                 for name in models
             ],
             "steps": list(steps or [{"name": f"run-{name}", "model": name} for name in models]),
+            **(spec or {}),
         },
     }
     pipeline = read_pipeline(document)

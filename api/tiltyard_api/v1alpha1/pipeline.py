@@ -8,6 +8,7 @@ from tiltyard_api.base import BY_NAME, Contract, cel
 from tiltyard_api.quantities import quantity_bytes
 from tiltyard_api.v1alpha1.canary import MOST_CANARIES
 from tiltyard_api.v1alpha1.deployment import Deployment
+from tiltyard_api.v1alpha1.experiment import DIVIDING, Experiment
 from tiltyard_api.v1alpha1.metadata import Metadata, name_rules
 from tiltyard_api.v1alpha1.models import (
     DEFAULT_MEMORY,
@@ -16,7 +17,9 @@ from tiltyard_api.v1alpha1.models import (
     WORKERS_FIT,
     ListedModel,
 )
+from tiltyard_api.v1alpha1.records import Records
 from tiltyard_api.v1alpha1.steps import Step
+from tiltyard_api.v1alpha1.validations import Validation
 
 _MODELS_OF_STEPS = (
     "(!has(s.model) || self.models.exists(m, m.name == s.model))",
@@ -34,6 +37,12 @@ _INPUTS_OF_STEPS = (
     " || self.steps.exists(t, t.name != s.name && s.inputs[i].startsWith(t.name + '.')))"
 )
 """Whether the other step is an earlier one is beyond CEL: rules.py knows."""
+
+_DIVIDING = " || ".join(f"has(s.{kind})" for kind in DIVIDING)
+_SCORES_OF_STEPS = (
+    "!has(self.experiment) || self.experiment.metrics.all(m, !has(m.score)"
+    " || self.steps.exists(s, m.score.startsWith(s.name + '.')))"
+)
 
 _WORKERS = (
     "self.models.map(m, has(m.framework) && m.framework == 'python'"
@@ -66,6 +75,17 @@ class PipelineSpec(Contract):
                 ".steps",
             ),
             (
+                f"!has(self.experiment) || self.steps.filter(s, {_DIVIDING}).size() == 1",
+                f"an experiment is about exactly one step of {', '.join(DIVIDING)}: remove it, or"
+                " change the steps",
+                ".experiment",
+            ),
+            (
+                _SCORES_OF_STEPS,
+                "a score comes from a step that is not there: name STEP.OUTPUT",
+                ".experiment",
+            ),
+            (
                 f"{_WORKERS} == 0.0 || {_WORKERS} + {_ENGINE} <= {_MEMORY}",
                 WORKERS_FIT,
             ),
@@ -77,6 +97,17 @@ class PipelineSpec(Contract):
 
     steps: tuple[Step, ...] = Field(min_length=1, max_length=16, json_schema_extra=BY_NAME)
     """Run in order; each takes the outputs of the one before."""
+
+    records: Records | None = None
+    """What is written down of inferences; absent: nothing, in a cluster."""
+
+    experiment: Experiment | None = None
+    """Which feedback tells whose variant is better."""
+
+    validations: tuple[Validation, ...] | None = Field(
+        default=None, max_length=32, json_schema_extra=BY_NAME
+    )
+    """What is said of answers that look wrong; it holds none of them back."""
 
     deployment: Deployment = Deployment()
     suspend: bool = False

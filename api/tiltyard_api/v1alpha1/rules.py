@@ -12,9 +12,12 @@ from tiltyard_api.faults import Fault
 from tiltyard_api.quantities import quantity_bytes
 from tiltyard_api.v1alpha1.canaryrules import canaries_fit, of_canary, of_hash_key
 from tiltyard_api.v1alpha1.deployment import Deployment
+from tiltyard_api.v1alpha1.experimentrules import of_experiment
 from tiltyard_api.v1alpha1.models import CONFIGURED, ENGINE_MEMORY, Framework, workers_bytes
 from tiltyard_api.v1alpha1.podrules import of_deployment
+from tiltyard_api.v1alpha1.recordrules import of_records
 from tiltyard_api.v1alpha1.steps import KINDS
+from tiltyard_api.v1alpha1.validations import IS_RESERVED, RESERVED
 from tiltyard_api.v1alpha1.written import Data, entries, mapping, present, repeated, texts
 
 
@@ -33,8 +36,11 @@ def of_pipeline(document: Data) -> Iterator[Fault]:
         yield from _described(model, f"spec.models[{index}]")
     yield from workers_fit(spec)
     yield from of_deployment(mapping(spec, "deployment"), "spec.deployment")
+    yield from of_records(mapping(spec, "records"), "spec.records")
     yield from repeated(spec, "steps", "name", "spec")
     yield from canaries_fit(spec)
+    yield from of_experiment(spec)
+    yield from _validations(spec)
     earlier: set[str] = set()
     for index, step in entries(spec, "steps"):
         path = f"spec.steps[{index}]"
@@ -170,6 +176,13 @@ def _shadow(shadow: Data, path: str) -> Iterator[Fault]:
     if present(shadow, "budget") and shadow.get("outputs") != "respond":
         remedy = "only an answer that waits has a budget: add outputs: respond"
         yield Fault(f"{path}.budget", remedy)
+
+
+def _validations(spec: Data) -> Iterator[Fault]:
+    yield from repeated(spec, "validations", "name", "spec")
+    for index, validation in entries(spec, "validations"):
+        if validation.get("name") == RESERVED:
+            yield Fault(f"spec.validations[{index}].name", IS_RESERVED)
 
 
 def _references(inputs: Data, earlier: set[str], path: str) -> Iterator[Fault]:

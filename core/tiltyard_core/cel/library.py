@@ -63,7 +63,7 @@ class Rule:
         """Whether the expression is true of a row: an error is a value that looks true."""
         try:
             found = self._compiled.eval(activation=row)
-        except RuntimeError:  # what it takes is bounded
+        except (RuntimeError, MemoryError):  # what it takes is bounded
             return FAILED
         if found.type() != self._bool:
             return FAILED

@@ -12,13 +12,12 @@ import orjson
 
 from tiltyard_api.plan import Plan
 from tiltyard_engine.call import Call
+from tiltyard_engine.codecs.anomalies import AnomalyTexts
 from tiltyard_engine.codecs.base import Sent, Values
 from tiltyard_engine.codecs.echo import Echo, Fields, Special, Texts
 from tiltyard_engine.codecs.labels import Labeller
 from tiltyard_engine.codecs.selection import Selection
 from tiltyard_engine.columns import Array, Column, Columns, rows_of
-
-NO_ANOMALY: Fields = [("count", b"0")]
 
 
 class AnswersWriter:
@@ -28,6 +27,7 @@ class AnswersWriter:
         self._plan = plan
         self._last = plan.steps[-1].name
         self._labeller = Labeller(plan)
+        self._anomalies = AnomalyTexts(plan)
         self._prefixes = {t.name: _text(t.name) + b":" for t in plan.steps[-1].outputs}
         self._version = _text(plan.version)
         self._partition = _text(partition)
@@ -67,7 +67,9 @@ class AnswersWriter:
                 echo.only_row(),
                 b',"out":{',
                 b",".join(fields),
-                b'},"anomaly":{"count":0},"metadata":{"last_model":',
+                b'},"anomaly":{',
+                self._anomalies.one_row(call),
+                b'},"metadata":{"last_model":',
                 labels.last_model_json,
                 self._head,
                 elapsed.encode(),
@@ -85,16 +87,18 @@ class AnswersWriter:
         """Every part of the answer, column by column."""
         if call.divided:
             labels = [self._labeller.of(call, row) for row in range(call.rows)]
-            ids: Texts = [_text(call.row_id(row)) for row in range(call.rows)]
             split: Texts = [label.split_json or b"null" for label in labels]
             last: Texts = [label.last_model_json for label in labels]
             variants: Texts = [label.variants_json for label in labels]
             has_split = labels[0].split is not None
         else:
             label = self._labeller.of(call, 0)
-            ids, split = _text(call.inference_id), label.split_json or b"null"
+            split = label.split_json or b"null"
             last, variants = label.last_model_json, label.variants_json
             has_split = label.split is not None
+        ids: Texts = _text(call.inference_id)
+        if call.rows_apart:
+            ids = [_text(call.row_id(row)) for row in range(call.rows)]
         yield "time", [(Special.VALUE, str(now).encode())]
         yield "in", _sent_fields(sent, chosen)
         out = _all_texts(call.outputs[self._last])
@@ -102,7 +106,7 @@ class AnswersWriter:
         for models in call.beside.values():
             for model, columns in models.items():
                 yield f"out_{model}", self._challenger_texts(model, columns)
-        yield "anomaly", NO_ANOMALY
+        yield "anomaly", self._anomalies.fields(call) if chosen.touches("anomaly") else []
         elapsed = ",".join(map(str, (call.parsed, *call.elapsed)))
         yield (
             "metadata",

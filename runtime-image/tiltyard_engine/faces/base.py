@@ -15,10 +15,12 @@ from tiltyard_engine.call import Call, Served
 from tiltyard_engine.codecs.formats import FORMATS, Format
 from tiltyard_engine.columns import Columns
 from tiltyard_engine.errors import Refusal
-from tiltyard_engine.http.message import Request, Response
+from tiltyard_engine.feedback.taking import Takers
+from tiltyard_engine.http.message import Handler, Request, Response
 from tiltyard_engine.openapi.schemas import Operations
 from tiltyard_engine.pipeline import ServedPipeline
 from tiltyard_engine.sizes import Sizes
+from tiltyard_engine.validations.verdicts import told
 
 REQUEST_ID = b"x-request-id"
 MAX_REQUEST_ID = 128
@@ -89,6 +91,9 @@ class Routes:
 
     infer: dict[str, tuple[Face, ServedPipeline]] = field(default_factory=dict)
     pages: dict[str, Page] = field(default_factory=dict)
+    actions: dict[str, Handler] = field(default_factory=dict)
+    """What POST does that infers nothing."""
+
     areas: list[Area] = field(default_factory=list)
     operations: list[Callable[[], Operations]] = field(default_factory=list)
     """What each face says of its paths in the OpenAPI document, once somebody asks for it."""
@@ -113,6 +118,8 @@ class Site:
 
     sizes: Sizes
     formats: Sequence[Format] = FORMATS
+    takers: Takers | None = None
+    """Who takes feedback; None: nobody."""
 
     @property
     def alone(self) -> bool:
@@ -131,9 +138,12 @@ class Site:
 
 
 def answer_headers(call: Call, request: Request) -> bytes:
-    """Header lines that every answer carries: its id, what served it, the client's own id."""
+    """Header lines that every answer carries: its id, what served it, anomalies, client's id."""
     served = served_text(call)
     variant = f"X-Tiltyard-Variant: {served}\r\n" if served else ""
+    anomalies = told(call.anomalies) if call.anomalies else ""
+    if anomalies:
+        variant += f"X-Tiltyard-Anomalies: {anomalies}\r\n"
     lines = f"X-Tiltyard-Inference-Id: {call.inference_id}\r\n{variant}".encode()
     return lines + request_id(request)
 

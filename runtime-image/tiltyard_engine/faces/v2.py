@@ -33,6 +33,7 @@ from tiltyard_engine.http.message import Request, Response
 from tiltyard_engine.openapi.v2 import operations
 from tiltyard_engine.pipeline import ServedPipeline
 from tiltyard_engine.problem import JSON, problem
+from tiltyard_engine.validations.verdicts import told as anomalies_told
 
 HEADER_LENGTH = b"inference-header-content-length"
 BINARY = b"Content-Type: application/octet-stream\r\nInference-Header-Content-Length: %d\r\n"
@@ -93,6 +94,9 @@ def told(call: Call, last: str) -> tuple[Columns, dict[str, str]]:
     parameters = {"inference_id": call.inference_id}
     if call.served:
         parameters["variants"] = served_text(call)
+    anomalies = anomalies_told(call.anomalies) if call.anomalies else ""
+    if anomalies:
+        parameters["anomalies"] = anomalies
     outputs = call.outputs[last]
     if call.beside:
         outputs = _with_challengers(outputs, call, parameters)

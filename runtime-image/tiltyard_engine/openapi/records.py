@@ -52,7 +52,7 @@ def _answer(plan: Plan) -> Schema:
         "time": {"type": "integer", "description": "Milliseconds since 1970."},
         "in": {"type": "object", "description": "The row as it was sent."},
         "out": schemas.outputs(plan.steps[-1].outputs),
-        "anomaly": {"type": "object", "properties": {"count": {"type": "integer"}}},
+        "anomaly": {"type": "object", "properties": _anomalies(plan)},
         "metadata": {"type": "object"},
     }
     for name, tensors in schemas.challengers(plan):
@@ -63,6 +63,11 @@ def _answer(plan: Plan) -> Schema:
         }
         groups[f"out_{name}"] = beside
     return {"type": "array", "items": {"type": "object", "properties": groups}}
+
+
+def _anomalies(plan: Plan) -> Schema:
+    found: Schema = {one.name: {"type": ["boolean", "null"]} for one in plan.validations or ()}
+    return {"count": {"type": "integer", "minimum": 0}, **found}
 
 
 def _parameter(name: str, description: str) -> Schema:

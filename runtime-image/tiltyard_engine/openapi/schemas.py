@@ -136,6 +136,10 @@ ANSWER_HEADERS: Schema = {
         "description": "What served: `step=model`, with numbers of rows where it was divided.",
         "schema": {"type": "string"},
     },
+    "X-Tiltyard-Anomalies": {
+        "description": "Rows that validations object to, where any does: `dear=2`, with commas.",
+        "schema": {"type": "string"},
+    },
 }
 
 

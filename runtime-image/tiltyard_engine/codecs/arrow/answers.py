@@ -13,6 +13,7 @@ import pyarrow as pa
 from tiltyard_api.plan import Plan, RequestTensor
 from tiltyard_api.tensors import TensorSpec
 from tiltyard_engine.call import Call
+from tiltyard_engine.codecs.anomalies import COUNT
 from tiltyard_engine.codecs.arrow.kinds import (
     LEAF_TYPES,
     TENSOR_TYPE,
@@ -26,6 +27,7 @@ from tiltyard_engine.codecs.base import Sent, Values, listed
 from tiltyard_engine.codecs.labels import Labeller, Labels
 from tiltyard_engine.codecs.selection import SEPARATOR, Selection
 from tiltyard_engine.columns import Column, Columns
+from tiltyard_engine.validations.verdicts import ANOMALY, UNJUDGED, counts
 
 Columned = tuple[ArrowField, ArrowArray]
 """A column of the answer; one without a name is its group's own value."""
@@ -88,7 +90,7 @@ class AnswerTables:
         for models in call.beside.values():
             for model, columns in models.items():
                 yield f"out_{model}", lambda m=model, c=columns: self._beside(call, m, c)  # type: ignore[misc]
-        yield "anomaly", lambda: [_column("count", _same(0, pa.uint32(), call.rows), ())]
+        yield "anomaly", lambda: self._anomalies(call)
         yield "metadata", lambda: self._metadata(call)
 
     def _inputs(self, sent: Sent) -> list[Columned]:
@@ -103,7 +105,7 @@ class AnswerTables:
             return _column(name, _guessed(values), None)
         type_: ArrowType = LEAF_TYPES[tensor.type]
         if isinstance(values[0], list | np.ndarray):
-            type_ = _nest(type_, len(tensor.shape))
+            type_ = nest(type_, len(tensor.shape))
         try:
             array = pa.array(listed(values), type_)
         except UNFIT:
@@ -112,7 +114,7 @@ class AnswerTables:
 
     def _outputs(self, call: Call) -> list[Columned]:
         outputs = call.outputs[self._last].items()
-        columns = [_output(self._specs[name], column) for name, column in outputs]
+        columns = [output_column(self._specs[name], column) for name, column in outputs]
         if self._labeller.of(call, 0).split is None:
             return columns
         splits = self._texts(call, lambda labels: labels.split or "")
@@ -123,17 +125,29 @@ class AnswerTables:
         """A challenger's columns: always there, null where it gave nothing in time."""
         specs = {tensor.name: tensor for tensor in self._models[model].outputs}
         if columns is not None:
-            return [_output(specs[name], column) for name, column in columns.items()]
+            return [output_column(specs[name], column) for name, column in columns.items()]
         return [
-            _column(t.name, pa.nulls(call.rows, _nest(LEAF_TYPES[t.type], len(t.shape))), t.shape)
+            _column(t.name, pa.nulls(call.rows, nest(LEAF_TYPES[t.type], len(t.shape))), t.shape)
             for t in specs.values()
         ]
+
+    def _anomalies(self, call: Call) -> list[Columned]:
+        """What validations found; null where one could not judge."""
+        if not call.anomalies:
+            return [_column(COUNT, _same(0, pa.uint32(), call.rows), ())]
+        columns = [_column(COUNT, pa.array(counts(call.anomalies, call.rows), pa.uint32()), ())]
+        for name, verdicts in call.anomalies.items():
+            said = np.frombuffer(verdicts, np.uint8)
+            unjudged = np.isin(said, UNJUDGED)
+            array = pa.array(said == ANOMALY, pa.bool_(), mask=unjudged)
+            columns.append(_column(name, array, ()))
+        return columns
 
     def _metadata(self, call: Call) -> list[Columned]:
         rows = call.rows
         elapsed = (call.parsed, *call.elapsed)
         spent = _repeated(struct.pack(f"<{len(elapsed)}Q", *elapsed), pa.uint64(), rows)
-        ids = pa.array([call.row_id(row) for row in range(rows)]) if call.divided else None
+        ids = pa.array([call.row_id(row) for row in range(rows)]) if call.rows_apart else None
         columns: dict[str, ArrowArray] = {
             "last_model": self._texts(call, lambda labels: labels.last_model),
             "pipeline_version": _text(self._version, rows),
@@ -190,20 +204,21 @@ def _told(shape: tuple[int, ...]) -> dict[bytes, bytes]:
     return {TENSOR_TYPE: msgspec.json.encode({"shape": shape})}
 
 
-def _nest(type_: ArrowType, depth: int) -> ArrowType:
+def nest(type_: ArrowType, depth: int) -> ArrowType:
+    """Type of lists within lists."""
     for _ in range(depth):
         type_ = pa.list_(type_)
     return type_
 
 
-def _output(spec: TensorSpec, column: Column) -> Columned:
+def output_column(spec: TensorSpec, column: Column) -> Columned:
     """A column that a model gave: plain values, or lists nested as deep as its shape."""
     leaf = LEAF_TYPES[spec.type]
     if isinstance(column, np.ndarray):
         array = _lists(pa.array(column.reshape(-1), leaf), column.shape)
         return _column(spec.name, array, column.shape[1:])
     if column[0].ndim > 1:
-        array = pa.array([row.tolist() for row in column], _nest(leaf, column[0].ndim))
+        array = pa.array([row.tolist() for row in column], nest(leaf, column[0].ndim))
     else:
         offsets = np.array(list(accumulate(map(len, column), initial=0)), np.int32)
         array = pa.ListArray.from_arrays(offsets, pa.array(np.concatenate(column), leaf))
