@@ -35,6 +35,13 @@ def under_way(workload: Workload | None, pods: Sequence[Pod]) -> Verdict | None:
     return None
 
 
+def patience_left(pods: Sequence[Pod], now: float) -> Iterator[float]:
+    """Seconds until people are told of each pod that waits for a node and may yet find one."""
+    for one in pods:
+        if one.unplaced_since is not None and now - one.unplaced_since <= PATIENCE:
+            yield one.unplaced_since + PATIENCE - now + 0.1
+
+
 def _stuck(workload: Workload | None, pods: Sequence[Pod], now: float) -> Iterator[Verdict]:
     plan = workload.plan if workload else ""
     for one in pods:

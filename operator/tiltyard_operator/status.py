@@ -26,7 +26,7 @@ from tiltyard_operator.desired.network import endpoint
 from tiltyard_operator.findings import condition
 from tiltyard_operator.kinds import Object
 from tiltyard_operator.observed import Observed, Workload
-from tiltyard_operator.progress import stuck, under_way
+from tiltyard_operator.progress import patience_left, stuck, under_way
 from tiltyard_operator.steps import steps
 from tiltyard_operator.synced import PATIENCE, Sync, sync
 from tiltyard_operator.verdicts import Verdict
@@ -39,6 +39,10 @@ SOON = (ConditionReason.QUEUED, ConditionReason.RETRYING)
 
 WATCHED_EVERY = 2.0
 """Seconds between two looks at what a candidate does."""
+
+TRIED_EVERY = 10.0
+"""Seconds between two tries of what was refused: a quota that grows, or a name that gets free, is
+no event of ours. Pods and their Deployment are watched."""
 
 LAGGARDS = 32
 """Pods that are named; the count is of all."""
@@ -171,12 +175,11 @@ def next_look(seen: Observed, decision: Decision, made: Made, now: float) -> flo
             WATCHED_EVERY,
             *(one.due for one in decision.canaries.outcomes.values() if one.due),
         ]
-    if any(one.unplaced_since is not None for one in seen.pods):
-        times.append(15.0)
+    times += patience_left(seen.pods, now)
     if situation.busy and situation.busy.reason in SOON:
         times.append(2.0)
-    if situation.stalled and not decision.stalled and not _rolled_back(decision.canaries):
-        times.append(10.0)
+    if made.refused:
+        times.append(TRIED_EVERY)
     return max(min(times), 0.1) if times else None
 
 

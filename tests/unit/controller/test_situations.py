@@ -14,7 +14,7 @@ from tiltyard_api.v1alpha1.status import PipelineStatus
 from tiltyard_operator.desired.resolving import resolve_key
 from tiltyard_operator.observed import Answer
 from tiltyard_operator.reconcile import QUEUED
-from tiltyard_operator.status import Made, plain, report
+from tiltyard_operator.status import Made, next_look, plain, report
 from tiltyard_operator.verdicts import Verdict
 
 FACTS = {
@@ -36,6 +36,10 @@ class Situation:
     def status(self) -> PipelineStatus:
         seen, decision = decided(self.document, **self.read)
         return report(seen, decision, self.made(Made(seen.workload)), NOW)
+
+    def next_look(self) -> float | None:
+        seen, decision = decided(self.document, **self.read)
+        return next_look(seen, decision, self.made(Made(seen.workload)), NOW)
 
 
 def situation(changes: Document | None = None, **read: Any) -> Situation:  # noqa: ANN401 - fields of Read
@@ -117,6 +121,11 @@ def crash(message: str = "", reason: str = "Error") -> Document:
     ended = {"terminated": {"exitCode": 1, "reason": reason, "message": message}}
     state = {"waiting": {"reason": "CrashLoopBackOff"}}
     return {"name": "engine", "restartCount": 3, "state": state, "lastState": ended}
+
+
+def started_again(reason: str) -> Document:
+    """A container that ended, and is not ready yet after it was started once more."""
+    return crash(reason=reason) | {"state": {"running": {}}, "ready": False}
 
 
 def suspended(pods: int) -> Situation:
@@ -269,6 +278,9 @@ SITUATIONS: dict[str, Row] = {
     "an engine needs more memory": (
         waiting(crash(reason="OOMKilled")),
         "Stalled", "False", "PodsFailing", False, True, "True", "True", "raise deployment.memory"),
+    "an engine needed more memory and starts again": (
+        waiting(started_again("OOMKilled")),
+        "Stalled", "False", "PodsFailing", False, True, "True", "True", "raise deployment.memory"),
     "an engine crashes": (
         waiting(crash("lines\nValueError: why")),
         "Stalled", "False", "PodsFailing", False, True, "True", "True", "ValueError: why"),
@@ -315,6 +327,34 @@ def test_a_situation_has_its_status(name: str) -> None:
         found[ConditionType.ROUTING_SYNCED].status,
     ] == expected
     assert words in ready.message
+
+
+# situation, seconds until it is looked at again though nothing was heard; None: not at all
+LOOKS: dict[str, float | None] = {
+    "all pods serve this generation": 60,
+    "an object is refused": 10,
+    "a name is taken": 10,
+    "a pod is silent": 2,
+    "an engine crashes": 60,
+    "no pods yet": None,
+    "what tries a model cannot start": None,
+    "suspended": None,
+}
+
+
+@pytest.mark.parametrize("name", LOOKS)
+def test_what_events_tell_of_is_not_looked_at_by_the_clock(name: str) -> None:
+    assert SITUATIONS[name][0].next_look() == LOOKS[name]
+
+
+def test_a_pod_that_finds_no_node_is_looked_at_when_patience_ends_and_not_again() -> None:
+    waiting, told = unplaced(20), unplaced(31)
+    assert waiting.next_look() == pytest.approx(10.1)
+    for one in (waiting, told):
+        for pod in one.read["pods"]:
+            pod["status"]["conditions"][0]["status"] = "False"
+    assert waiting.next_look() == pytest.approx(10.1)
+    assert told.next_look() is None
 
 
 @pytest.mark.parametrize("name", SITUATIONS)
