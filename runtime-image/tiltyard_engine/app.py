@@ -104,10 +104,10 @@ class App:
             self._words[self._in_flight] -= 1
             seconds = (time.perf_counter_ns() - started) / 1e9
             pipeline.recorder.answered(call, response.status, seconds, face.protocol)
-            if call.mirrors:
-                pause = pipeline.mirror(call, len(request.body))
+            if call.mirrors or pipeline.recording is not None:
+                pause = pipeline.hold(call, len(request.body))
                 if pause is not None:
-                    self._loop.call_later(pause, pipeline.flush_mirrors)
+                    self._loop.call_later(pause, pipeline.flush)
 
         self._words[self._in_flight] += 1
         self._scheduler.submit(pipeline.plane, call, finish)

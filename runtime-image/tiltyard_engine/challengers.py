@@ -8,10 +8,11 @@ leads there. What it counts, it alone counts.
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from tiltyard_engine.counters import Block
-from tiltyard_engine.lane import Lane
+from tiltyard_engine.lane import Lane, Record
 from tiltyard_engine.mirrored import Batch
 from tiltyard_engine.outbox import Inbox, LaneKey, logged
 from tiltyard_engine.pipeline import Loaded
@@ -53,10 +54,12 @@ def make_ring(loaded: Sequence[Loaded], block: Block) -> Ring:
     return ring
 
 
-def run_challengers(loaded: Sequence[Loaded], block: Block, ring: Ring) -> None:
-    """Run until SIGTERM."""
+def run_challengers(
+    loaded: Sequence[Loaded], block: Block, ring: Ring, records: Mapping[LaneKey, Record]
+) -> None:
+    """Run until SIGTERM; what challengers give is told where it is recorded."""
     os.nice(LOWEST_PRIORITY)
-    challengers = Challengers(loaded, block, ring)
+    challengers = Challengers(loaded, block, ring, records)
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, lambda *_: challengers.stop())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor says when
@@ -66,7 +69,13 @@ def run_challengers(loaded: Sequence[Loaded], block: Block, ring: Ring) -> None:
 class Challengers:
     """The lanes of one worker's challengers, and what feeds them."""
 
-    def __init__(self, loaded: Sequence[Loaded], block: Block, ring: Ring) -> None:
+    def __init__(
+        self,
+        loaded: Sequence[Loaded],
+        block: Block,
+        ring: Ring,
+        records: Mapping[LaneKey, Record] = MappingProxyType({}),
+    ) -> None:
         plans = [one.plan for one in loaded]
         sessions = {one.plan.pipeline: one.sessions for one in loaded}
         self._ring = ring
@@ -81,7 +90,8 @@ class Challengers:
             counter = _counter(block, key)
             counter.crashed(ring.notes[JOURNAL + number] - counter.ended())
             account = ChallengerAccount(VariantCounter(block, key), counter)
-            self._lanes.append(Lane(session, step.timeout, account, comparer(step)))
+            lane = Lane(session, step.timeout, account, comparer(step), records.get(key))
+            self._lanes.append(lane)
             self._counters.append(counter)
 
     def serve(self) -> None:

@@ -8,7 +8,7 @@ starving the others.
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -47,6 +47,9 @@ class Account(Protocol):
 
 Compare = Callable[[Columns, Columns, int], tuple[int, int]]
 
+Record = Callable[[Sequence[str], Sequence[int], Columns], None]
+"""Given ids, ends of rows and outputs, of requests of which some are recorded."""
+
 
 @dataclass(slots=True)
 class _Queue:
@@ -71,11 +74,13 @@ class Lane:
         timeout: float,
         account: Account,
         compare: Compare,
+        record: Record | None = None,
     ) -> None:
         self._session = session
         self._timeout = timeout
         self._account = account
         self._compare = compare
+        self._record = record
         self._queue = _Queue()
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -210,6 +215,8 @@ class Lane:
     def _ran(self, part: Part, ran: Ran, took: float) -> None:
         if part.outputs:
             self._account.compared(*self._compare(part.outputs, ran.outputs, part.rows))
+        if self._record and part.ids:
+            self._record(part.ids, part.ends, ran.outputs)
         # Last: once all that was offered has run, all has been compared.
         self._account.ran(part.requests, part.rows, took, ran.nonfinite)
         part.settle(ran.outputs)

@@ -39,6 +39,8 @@ class Batch:
         self.answers: list[Answer] = []
         """As the parts have them."""
 
+        self._ids: list[str] = []
+
         self.bytes = size_of(inputs) + size_of(outputs)
         """Memory that it holds."""
 
@@ -86,6 +88,7 @@ class Batch:
         """Forget the requests, keep the room."""
         del self._ends[1:], self._offered[:]
         self.answers = []
+        self._ids = []
 
     def __len__(self) -> int:
         """How many requests there are."""
@@ -104,6 +107,7 @@ class Batch:
             [end - ends[0] for end in ends],
             self._offered[first] if first < last else math.inf,
             self.answers[first:last],
+            self._ids[first:last] if any(self._ids) else (),
         )
 
     def _note(self, part: "Part") -> None:
@@ -111,6 +115,7 @@ class Batch:
         self._ends.extend(begin + end for end in part.ends[1:])
         self._offered.extend([part.offered] * part.requests)
         self.answers += part.answers
+        self._ids += part.ids or [""] * part.requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +134,9 @@ class Part:
 
     answers: Sequence[Answer] = ()
     """Where somebody waits for the outputs: one for each request; else none."""
+
+    ids: Sequence[str] = ()
+    """Where any is recorded: the ids of those that are, and empty texts; else none."""
 
     @property
     def requests(self) -> int:
@@ -149,7 +157,8 @@ class Part:
         for number, (start, end) in enumerate(pairwise(self.ends)):
             inputs, outputs = _rows(self.inputs, start, end), _rows(self.outputs, start, end)
             answers = self.answers[number : number + 1]
-            yield Part(inputs, outputs, (0, end - start), self.offered, answers)
+            ids = self.ids[number : number + 1]
+            yield Part(inputs, outputs, (0, end - start), self.offered, answers, ids)
 
     def settle(self, outputs: Columns) -> None:
         """Give each request its rows of the outputs, if anybody waits for them."""

@@ -5,28 +5,28 @@ have one known shape are written as they lie in memory; all others are pickled, 
 both ends are this engine's own.
 """
 
-import math
 import pickle
 import struct
 import time
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import accumulate
 from typing import NamedTuple
 
-import numpy as np
-
-from tiltyard_api.plan import Plan, PlanShadow, PlanTensor
+from tiltyard_api.plan import Plan, PlanShadow
 from tiltyard_engine.call import Call
-from tiltyard_engine.columns import DTYPES, Array, Column, Columns, bytes_of
+from tiltyard_engine.columns import Column, Columns, bytes_of
 from tiltyard_engine.mirrored import Part
 from tiltyard_engine.ring import Piece, Ring, aligned
+from tiltyard_engine.stacking import stacked, views
 
 STACKED_BYTES = 1 << 20
 """Requests are stacked into one record up to this size; beyond it the copy costs more."""
 
-_HEAD = struct.Struct("=IIdxxxxxxxx")
-"""Number of the lane, how many requests (0: one, pickled), when they were offered."""
+_HEAD = struct.Struct("=IIdIxxxx")
+"""Number of the lane, how many requests (0: one, pickled), when they were offered, and how many
+bytes the ids of those that are recorded take behind the rows."""
 
 
 class LaneKey(NamedTuple):
@@ -74,7 +74,7 @@ class Layout:
         """Each tensor of the calls, stacked; None where one is not what the plan says."""
         pieces = []
         for column, tensor in zip(columns, self._tensors, strict=True):
-            piece = _stacked(column, tensor)
+            piece = stacked(column, tensor)
             if piece is None:
                 return None
             pieces.append(piece)
@@ -91,7 +91,7 @@ class Layout:
 
     def part(self, record: memoryview, ends: Sequence[int], offered: float) -> Part:
         """Requests of a record, as views of it."""
-        inputs, outputs = self.named(list(_views(record, ends[-1], self._tensors)))
+        inputs, outputs = self.named(list(views(record, ends[-1], self._tensors)))
         return Part(inputs, outputs, ends, offered)
 
 
@@ -114,14 +114,16 @@ class Outbox:
         pieces = layout.stacked(columns)
         if pieces is None:
             singly = zip(calls, zip(*columns, strict=True), strict=True)
-            return sum(self._pickled(number, layout.named(own), call.rows) for call, own in singly)
-        head = _HEAD.pack(number, len(calls), time.monotonic())
+            return sum(self._pickled(number, layout.named(own), call) for call, own in singly)
+        ids = _ids(calls)
+        head = _HEAD.pack(number, len(calls), time.monotonic(), len(ids))
         rows = array("I", [call.rows for call in calls]).tobytes()
-        return len(calls) if self._ring.put([head, rows, *pieces]) else 0
+        beside = [rows, ids] if ids else [rows]
+        return len(calls) if self._ring.put([head, *beside, *pieces]) else 0
 
-    def _pickled(self, number: int, tensors: tuple[Columns, Columns], rows: int) -> bool:
-        body = pickle.dumps((*tensors, rows), protocol=5)
-        return self._ring.put([_HEAD.pack(number, 0, time.monotonic()), body])
+    def _pickled(self, number: int, tensors: tuple[Columns, Columns], call: Call) -> bool:
+        body = pickle.dumps((*tensors, call.rows, _ids([call])), protocol=5)
+        return self._ring.put([_HEAD.pack(number, 0, time.monotonic(), 0), body])
 
 
 class Inbox:
@@ -132,36 +134,25 @@ class Inbox:
 
     def read(self, record: memoryview) -> tuple[int, Part]:
         """Lane and requests of a record; the arrays are views of it."""
-        number, requests, offered = _HEAD.unpack_from(record)
+        number, requests, offered, length = _HEAD.unpack_from(record)
         body = record[_HEAD.size :]
         if not requests:
-            inputs, outputs, rows = pickle.loads(body)  # noqa: S301 - our own worker wrote it
-            return number, Part(inputs, outputs, (0, rows), offered)
+            inputs, outputs, rows, ids = pickle.loads(body)  # noqa: S301 - our own worker wrote it
+            return number, Part(inputs, outputs, (0, rows), offered, ids=_texts(ids))
         rows = struct.unpack_from(f"={requests}I", body)
         ends = (0, *accumulate(rows))
         body = body[aligned(4 * requests) :]
-        return number, self._layouts[number].part(body, ends, offered)
+        ids = _texts(bytes(body[:length]))
+        part = self._layouts[number].part(body[aligned(length) :], ends, offered)
+        return number, replace(part, ids=ids)
 
 
-def _stacked(columns: Sequence[Column], tensor: PlanTensor) -> Piece | None:
-    """Rows one behind the other; None where they differ, or are not what the plan says."""
-    try:
-        stacked = np.concatenate(columns) if len(columns) > 1 else columns[0]
-    except ValueError:
-        return None
-    if isinstance(stacked, list) or list in map(type, columns):
-        return None
-    if stacked.dtype != DTYPES[tensor.type] or stacked.shape[1:] != tensor.shape:
-        return None
-    if stacked.dtype.hasobject:
-        return None
-    return np.ascontiguousarray(stacked).reshape(-1).view(np.uint8).data
+def _ids(calls: Sequence[Call]) -> bytes:
+    """Ids of requests that are recorded, and nothing for each other; empty where none is."""
+    if not any(call.recorded for call in calls):
+        return b""
+    return "\n".join(call.inference_id if call.recorded else "" for call in calls).encode()
 
 
-def _views(record: memoryview, rows: int, tensors: Sequence[PlanTensor]) -> Iterator[Array]:
-    position = 0
-    for tensor in tensors:
-        count = rows * math.prod(tensor.shape)
-        values = np.frombuffer(record, DTYPES[tensor.type], count, position)
-        position += aligned(values.nbytes)
-        yield values.reshape(rows, *tensor.shape)
+def _texts(ids: bytes) -> Sequence[str]:
+    return ids.decode().split("\n") if ids else ()

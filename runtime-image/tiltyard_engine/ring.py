@@ -10,7 +10,7 @@ stays there, and memory is used for as much as ever waited at once.
 import mmap
 import os
 import select
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 Piece = bytes | memoryview
@@ -69,14 +69,26 @@ class Ring:
         slot = _TABLE + 2 * (consumed % SLOTS)
         return self._records[words[slot] : words[slot] + words[slot + 1]]
 
+    def waiting(self) -> Iterator[memoryview]:
+        """Look at all records that wait, oldest first; they stay in place until `done`."""
+        words = self._words
+        for number in range(words[_CONSUMED], words[_PUBLISHED]):
+            slot = _TABLE + 2 * (number % SLOTS)
+            yield self._records[words[slot] : words[slot] + words[slot + 1]]
+
+    @property
+    def published(self) -> int:
+        """How many records have been written."""
+        return self._words[_PUBLISHED]
+
     @property
     def consumed(self) -> int:
         """How many records have been given back."""
         return self._words[_CONSUMED]
 
-    def done(self) -> None:
-        """Give the oldest record's place back."""
-        self._words[_CONSUMED] += 1
+    def done(self, records: int = 1) -> None:
+        """Give the places of the oldest records back."""
+        self._words[_CONSUMED] += records
 
     def sleep(self, seconds: float) -> None:
         """Wait until there is a record, or somebody wakes the reader."""

@@ -30,6 +30,8 @@ from tiltyard_engine.pipeline import Loaded
 from tiltyard_engine.python.calls import PythonModel
 from tiltyard_engine.python.keeper import run_keeper
 from tiltyard_engine.python.starting import python_models, wait_loaded
+from tiltyard_engine.recording.streams import streams_of
+from tiltyard_engine.recording.ways import Ways
 from tiltyard_engine.settings import Settings
 from tiltyard_engine.signals import ENDINGS, SIGNALS, hold
 from tiltyard_engine.worker import Ports, run_worker
@@ -43,6 +45,9 @@ HEALTHY_SECONDS = 30.0
 EXTRA_SECONDS = 5.0
 """Beyond delay and grace, before children that do not end are killed."""
 
+WRITE_SECONDS = 20.0
+"""Likewise, for what writes records: it may have just begun, on a slow disk."""
+
 
 @dataclass(slots=True)
 class Child:
@@ -55,6 +60,9 @@ class Child:
     deaths: int = 0
     due: float = 0.0
     """When to start it; only where `pid` is 0."""
+
+    holds: bool = False
+    """Whether it hears signals when it says so itself: it has much to do before, and after."""
 
 
 class Supervisor:
@@ -70,16 +78,17 @@ class Supervisor:
         management, self._ports = _listen(settings)
         settle()
         settings.state.mkdir(parents=True, exist_ok=True)
-        counters = CounterFile(
-            settings.state / "counters",
-            Layout(engine_series([one.plan for one in loaded], watched=settings.watch is not None)),
-            settings.workers,
-        )
+        plans, streams = [one.plan for one in loaded], streams_of(loaded)
+        told = [stream.labels for stream in streams]
+        series = engine_series(plans, watched=settings.watch is not None, streams=told)
+        counters = CounterFile(settings.state / "counters", Layout(series), settings.workers)
         for block in counters.blocks:
             _not_ready(block)  # the file may tell of a process that was killed
             for one in loaded:
                 forget(block, one.plan.pipeline)
         self._counters = counters
+        self._ways = Ways(streams, counters) if streams else None
+        self._recorder = [Child("recorder", self._record, holds=True)] if streams else []
         self._rings = [make_ring(loaded, block) for block in counters.blocks]
         numbers = range(settings.workers)
         self._workers = [Child(f"worker {n}", self._worker(n, loaded)) for n in numbers]
@@ -88,7 +97,13 @@ class Supervisor:
             for n in (numbers if needs_challengers(loaded) else ())
         ]
         self._management = Child("management", lambda: self._manage(loaded, management))
-        self._children = [*self._keeper, self._management, *self._workers, *self._challengers]
+        self._children = [
+            *self._keeper,
+            self._management,
+            *self._workers,
+            *self._challengers,
+            *self._recorder,
+        ]
 
     def _keep(self, loaded: list[Loaded]) -> list[Child]:
         """Start the keeper of the Python models, if there are any, and wait until they answer.
@@ -132,7 +147,8 @@ class Supervisor:
                     ports.close()
             block = self._counters.blocks[number]
             ring = self._rings[number]
-            run_worker(self._settings, loaded, block, self._ports[number], ring)
+            recordings = self._ways.recordings(block, number) if self._ways else {}
+            run_worker(self._settings, loaded, block, self._ports[number], ring, recordings)
 
         return run
 
@@ -140,9 +156,20 @@ class Supervisor:
         def run() -> None:
             for ports in self._ports:  # as in `_manage`
                 ports.close()
-            run_challengers(loaded, self._counters.blocks[number], self._rings[number])
+            block = self._counters.blocks[number]
+            records = self._ways.challengers_records(block, number) if self._ways else {}
+            run_challengers(loaded, block, self._rings[number], records)
 
         return run
+
+    def _record(self) -> None:
+        for ports in self._ports:  # as in `_manage`
+            ports.close()
+        # What it needs is large, and no other process needs it.
+        from tiltyard_engine.recording.opening import run_recorder  # noqa: PLC0415
+
+        if self._ways:
+            run_recorder(self._settings, self._ways, self._counters)
 
     def _manage(self, loaded: list[Loaded], listening: socket.socket) -> None:
         for ports in self._ports:  # a copy left open would go on taking connections for nobody
@@ -206,15 +233,16 @@ class Supervisor:
         return self._end()
 
     def _end(self) -> int:
-        """Let the workers finish, then their challengers, then the management port; then leave."""
+        """Let workers finish, then challengers, then what writes records, then all else."""
         for ports in self._ports:
             ports.close()
         _send(self._workers, signal.SIGTERM)
         wait = self._settings.drain_delay + self._settings.grace + EXTRA_SECONDS
         in_time = self._wait_for(self._workers, wait)
-        for children in (self._challengers, [*self._keeper, self._management]):
+        last = [*self._keeper, self._management]
+        for children in (self._challengers, self._recorder, last):
             _send(children, signal.SIGTERM)
-            self._wait_for(children, EXTRA_SECONDS)
+            self._wait_for(children, WRITE_SECONDS if children is self._recorder else EXTRA_SECONDS)
         return 0 if in_time else 1
 
     def _wait_for(self, children: list[Child], wait: float) -> bool:
@@ -273,7 +301,8 @@ def _fork(child: Child) -> int:
             signal.signal(number, signal.SIG_DFL)
         # A worker reads its table when it can hear; until then it must not die of being told.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        if not child.holds:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         child.run()
         code = 0
     except BaseException:  # noqa: BLE001 - the last frame of the process

@@ -90,7 +90,7 @@ def serving(
 
     """
     command = [TILTYARD, "serve", str(manifest), *map(str, manifests), *flags]
-    defaults = {"--port": "0", "--management-port": "0", "--grpc-port": "0"}
+    defaults = {"--port": "0", "--management-port": "0", "--grpc-port": "0", "--records": "off"}
     if "--watch" not in flags:
         defaults["--drain-delay"] = "100ms"
     for option, value in defaults.items():

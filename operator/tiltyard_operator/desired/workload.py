@@ -32,6 +32,7 @@ from tiltyard_operator.desired.pod import (
     resources,
     scratch,
 )
+from tiltyard_operator.desired.records import sink_mounts, sink_volumes, state_size
 from tiltyard_operator.kinds import DEPLOYMENT, Object
 from tiltyard_operator.settings import Settings
 
@@ -150,6 +151,11 @@ def own_spec(pipeline: Pipeline) -> str:
             challenger.pop("sample", None)
         for field in ("ramp", "guards"):
             step.get("canary", {}).pop(field, None)
+    for field in ("alpha", "min_units"):
+        spec.get("experiment", {}).pop(field, None)
+    for metric in spec.get("experiment", {}).get("metrics", ()):
+        for field in ("better", "goal"):
+            metric.pop(field, None)
     return fingerprint(spec)
 
 
@@ -224,6 +230,7 @@ def _engine(
             mount("state", STATE_FOLDER),
             mount("tmp", "/tmp"),  # noqa: S108 - a volume of the pod's own
             mount("token", TOKEN_FOLDER, read_only=True),
+            *sink_mounts(bundle.plan),
             *override.get("volumeMounts", ()),
         ],
     }
@@ -256,10 +263,11 @@ def _volumes(owner: Owner, bundle: Bundle) -> list[Object]:
         {"name": f"{OUR_VOLUMES}plan", "configMap": {"name": plan_name(owner.name, bundle.hash)}},
         {"name": f"{OUR_VOLUMES}routing", "configMap": {"name": routing_name(owner.name)}},
         scratch("models", _models_size(bundle.artifacts)),
-        scratch("state", "64Mi"),
+        scratch("state", state_size(bundle.plan)),
         scratch("tmp", "1Gi"),
         {"name": f"{OUR_VOLUMES}token", "projected": {"defaultMode": 0o440, "sources": _token()}},
         *_sources(bundle).volumes(),
+        *sink_volumes(bundle.plan),
     ]
 
 

@@ -38,9 +38,14 @@ class Labeller:
     def of(self, call: Call, row: int) -> Labels:
         """Labels of a row of a call."""
         chosen = tuple([_served_at(served, row) for served in call.served.values()])
+        known = self._labels.get(chosen)
+        return known or self.named(dict(zip(call.served, chosen, strict=True)))
+
+    def named(self, served: dict[str, str]) -> Labels:
+        """Labels of rows that these variants served, by step."""
+        chosen = tuple(served.values())
         labels = self._labels.get(chosen)
         if labels is None:
-            served = dict(zip(call.served, chosen, strict=True))
             labels = self._labels[chosen] = self._make(served)
         return labels
 

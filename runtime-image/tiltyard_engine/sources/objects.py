@@ -61,6 +61,19 @@ def open_object(uri: str, parts: SplitResult, access: Access) -> Iterator[Stream
     )
 
 
+def put_object(uri: str, data: bytes, access: Access) -> None:
+    """Write `SCHEME://BUCKET/KEY`, all of it or nothing.
+
+    Raises:
+        ArtifactError: the store does not take it.
+
+    """
+    parts = urlsplit(uri)
+    with _told(uri, access):
+        store = _store(uri, parts.scheme, parts.netloc, access)
+        _obstore().put(store, unquote(parts.path.lstrip("/")), data)
+
+
 def _version(uri: str, parts: SplitResult) -> str | None:
     if parts.fragment:
         raise unusable(f"{uri}: write # as %23 in a key")

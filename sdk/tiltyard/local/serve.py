@@ -42,7 +42,10 @@ class Options:
     """Folders that stand in for the volumes of `pvc:` sources."""
 
     secrets: Mapping[str, Path] = field(default_factory=dict)
-    """Folders that stand in for the Secrets of sources."""
+    """Folders that stand in for the Secrets of sources, and of records."""
+
+    records: Path | None = None
+    """Folder of the records of Pipelines that say nothing of them; None: they have none."""
 
 
 def serve(files: Sequence[Path], options: Options, *, watch: bool) -> None:
@@ -63,7 +66,8 @@ def _serve(files: Sequence[Path], options: Options, watched: FileWatch) -> None:
     sources = Sources(store_folder(), options.claims, options.secrets)
     compiled = compile_all(served(read_manifests(files).served()), sources)
     sockets = _open_sockets(options)
-    with serving(compiled, sockets, sources.store, options.limits) as service:
+    flags = {**options.limits, **_records(options.records)}
+    with serving(compiled, sockets, sources.store, flags, options.secrets) as service:
         if sockets.grpc:
             notice(f"gRPC at {url_of(sockets.grpc[0]).removeprefix('http://')}")
         result(ready_line(service))
@@ -78,6 +82,13 @@ def _serve(files: Sequence[Path], options: Options, watched: FileWatch) -> None:
             if ramps and time.monotonic() - looked >= LOOK_SECONDS:
                 looked = time.monotonic()
                 service.move_ramps()
+
+
+def _records(folder: Path | None) -> dict[str, str]:
+    """Option of the engine for records; none where what writes them is not installed."""
+    if folder is None or find_spec("pyarrow") is None:
+        return {}
+    return {"records": str(folder.absolute())}
 
 
 def _open_sockets(options: Options) -> Sockets:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tiltyard.failure import Failure
@@ -155,18 +156,33 @@ def _statuses(management: Transport) -> dict[str, Mapping[str, Any]]:
 
 @contextmanager
 def serving(
-    compiled: Sequence[Compiled], sockets: Sockets, store: Path, limits: Mapping[str, str]
+    compiled: Sequence[Compiled],
+    sockets: Sockets,
+    store: Path,
+    flags: Mapping[str, str],
+    secrets: Mapping[str, Path] = MappingProxyType({}),
 ) -> Iterator[Service]:
     """Serve Pipelines until the block ends; then finish what was accepted.
 
     Signals must be held (`held_signals`). The sockets are closed in the end.
+
+    Args:
+        compiled: the Pipelines.
+        sockets: where they are served.
+        store: where models are.
+        flags: options of the engine, by the names of their flags.
+        secrets: folders that stand in for the Secrets of records.
 
     Raises:
         Failure: the engine does not start.
 
     """
     with state_folder() as state:
-        service = Service(state, sockets, store, limits)
+        mounted = state / "secrets"
+        mounted.mkdir()
+        for name, folder in secrets.items():
+            (mounted / name).symlink_to(folder)
+        service = Service(state, sockets, store, {**flags, "secrets": str(mounted)})
         try:
             service.serve(compiled)
             yield service

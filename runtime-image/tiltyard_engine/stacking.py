@@ -1,0 +1,35 @@
+"""Tensors of several requests as bytes of shared memory, and back as views of it."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from tiltyard_api.tensors import TensorSpec
+from tiltyard_engine.columns import DTYPES, Array, Column
+from tiltyard_engine.ring import Piece, aligned
+
+
+def stacked(columns: Sequence[Column], tensor: TensorSpec) -> Piece | None:
+    """Rows one behind the other; None where they differ, or are not what the plan says."""
+    try:
+        stacked = np.concatenate(columns) if len(columns) > 1 else columns[0]
+    except ValueError:
+        return None
+    if isinstance(stacked, list) or list in map(type, columns):
+        return None
+    if stacked.dtype != DTYPES[tensor.type] or stacked.shape[1:] != tensor.shape:
+        return None
+    if stacked.dtype.hasobject:
+        return None
+    return np.ascontiguousarray(stacked).reshape(-1).view(np.uint8).data
+
+
+def views(record: memoryview, rows: int, tensors: Sequence[TensorSpec]) -> Iterator[Array]:
+    """Tensors that lie one behind the other, as `stacked` has made them."""
+    position = 0
+    for tensor in tensors:
+        count = rows * math.prod(tensor.shape)
+        values = np.frombuffer(record, DTYPES[tensor.type], count, position)
+        position += aligned(values.nbytes)
+        yield values.reshape(rows, *tensor.shape)
