@@ -18,6 +18,13 @@ class Reason(StrEnum):
     HASH_KEY_MISSING = "HashKeyMissing"
     HASH_KEY_OUT_OF_RANGE = "HashKeyOutOfRange"
     UNKNOWN_VARIANT = "UnknownVariant"
+    ROW_NEEDS_OWN_ID = "RowNeedsOwnId"
+    MALFORMED_ID = "MalformedId"
+    UNKNOWN_METRIC = "UnknownMetric"
+    CLOCK_AHEAD = "ClockAhead"
+    WRONG_TOKEN = "WrongToken"  # noqa: S105 - a word for people
+    DUPLICATE = "Duplicate"
+    TOO_OLD = "TooOld"
     BODY_TOO_DEEP = "BodyTooDeep"
     UNKNOWN_PARAMETER = "UnknownParameter"
     UNKNOWN_PIPELINE = "UnknownPipeline"
@@ -39,11 +46,14 @@ class Reason(StrEnum):
 
 STATUS_OF = MappingProxyType(
     {
+        Reason.WRONG_TOKEN: 401,
         Reason.UNKNOWN_PIPELINE: 404,
         Reason.UNKNOWN_PATH: 404,
         Reason.METHOD_NOT_ALLOWED: 405,
         Reason.NOT_ACCEPTABLE: 406,
         Reason.REQUEST_TIMEOUT: 408,
+        Reason.DUPLICATE: 409,
+        Reason.TOO_OLD: 410,
         Reason.BODY_TOO_LARGE: 413,
         Reason.TOO_MANY_ROWS: 413,
         Reason.URI_TOO_LONG: 414,
@@ -69,6 +79,10 @@ STATUS_OF = MappingProxyType(
             Reason.HASH_KEY_MISSING,
             Reason.HASH_KEY_OUT_OF_RANGE,
             Reason.UNKNOWN_VARIANT,
+            Reason.ROW_NEEDS_OWN_ID,
+            Reason.MALFORMED_ID,
+            Reason.UNKNOWN_METRIC,
+            Reason.CLOCK_AHEAD,
             Reason.BODY_TOO_DEEP,
             Reason.UNKNOWN_PARAMETER,
         ),

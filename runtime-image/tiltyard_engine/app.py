@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import secrets
 import time
+from functools import partial
 
 from tiltyard_api.reasons import Reason
 from tiltyard_engine.call import Call
@@ -49,11 +50,20 @@ class App:
         if target is not None and request.method == "POST":
             self.infer(*target, request, reply)
             return
+        action = self._routes.actions.get(request.path)
+        if action is not None and request.method == "POST":
+            action(request, partial(self._done, reply))
+            return
         try:
             response = self._page(request)
         except Refusal as refusal:
             response = self._routes.area(request.path).refuse(refusal, request)
             response.headers += self._allow(request.path, refusal)
+        self._recorder.answered(response.status)
+        reply(response)
+
+    def _done(self, reply: Reply, response: Response) -> None:
+        """Answer what is of no Pipeline by its path."""
         self._recorder.answered(response.status)
         reply(response)
 
@@ -99,8 +109,12 @@ class App:
         )
 
         def finish(_call: Call) -> None:
+            if pipeline.assigning:
+                pipeline.assigning.name(call)
             response = _answer(face, call, asked, request)
             reply(response)
+            if pipeline.assigning:
+                pipeline.assigning.count(call)
             self._words[self._in_flight] -= 1
             seconds = (time.perf_counter_ns() - started) / 1e9
             pipeline.recorder.answered(call, response.status, seconds, face.protocol)
@@ -133,7 +147,7 @@ class App:
         page = self._routes.pages.get(request.path)
         if page and request.method in ("GET", "HEAD"):
             return page()
-        if page or request.path in self._routes.infer:
+        if page or request.path in self._routes.infer or request.path in self._routes.actions:
             allowed = "GET and HEAD" if page else "POST"
             raise Refusal(
                 Reason.METHOD_NOT_ALLOWED, f"{request.path} takes {allowed}, not {request.method}"

@@ -21,6 +21,7 @@ from tiltyard_engine.counters import CounterFile
 from tiltyard_engine.dataplane import answering
 from tiltyard_engine.errors import Refusal
 from tiltyard_engine.exposition import registry
+from tiltyard_engine.feedback.sums import Sums
 from tiltyard_engine.figures import figures_of
 from tiltyard_engine.handover import NOT_WATCHED, Handover
 from tiltyard_engine.http.limits import Limits
@@ -128,6 +129,8 @@ class Management:
         self._counters = counters
         self._canaries = every_canary(self._plans, counters)
         self._registry = registry(counters, self._plans)
+        opened = {one.plan.pipeline: one.experiment for one in loaded if one.experiment}
+        self._sums = {name: Sums(one.book, one.layout) for name, one in opened.items()}
         self._paths: dict[str, Callable[[Request], Response]] = {
             "/livez": self._livez,
             "/readyz": self._readyz,
@@ -189,6 +192,7 @@ class Management:
             "plan": plan.hash,
             "version": plan.version,
             "routing": self._routing(plan.pipeline),
+            **self._experiment(plan.pipeline),
             "models": [
                 {
                     "name": model.name,
@@ -210,6 +214,12 @@ class Management:
                 for step in plan.steps
             ],
         }
+
+    def _experiment(self, pipeline: str) -> dict[str, object]:
+        """What feedback came to."""
+        sums = self._sums.get(pipeline)
+        told = sums and sums.told().model_dump(mode="json", by_alias=True)
+        return {"experiment": told} if told else {}
 
     def _canary(self, pipeline: str, step: PlanStep) -> dict[str, object]:
         """What was counted of a canary, and whether this engine has rolled it back."""

@@ -12,16 +12,18 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 
 from tiltyard_engine.challengers import make_ring, needs_challengers, run_challengers
 from tiltyard_engine.counters import Block, CounterFile, Layout
+from tiltyard_engine.feedback.experiment import Opened
+from tiltyard_engine.feedback.keys import KeysError
 from tiltyard_engine.garbage import settle
 from tiltyard_engine.grpcport import prepare
 from tiltyard_engine.http.listener import bind
 from tiltyard_engine.inforce import forget
-from tiltyard_engine.load import load
+from tiltyard_engine.load import LoadError, load
 from tiltyard_engine.log import log
 from tiltyard_engine.management import run_management
 from tiltyard_engine.metrics import READY, engine_series
@@ -87,6 +89,7 @@ class Supervisor:
             for one in loaded:
                 forget(block, one.plan.pipeline)
         self._counters = counters
+        loaded = [_with_experiment(one, settings) for one in loaded]
         self._ways = Ways(streams, counters) if streams else None
         self._recorder = [Child("recorder", self._record, holds=True)] if streams else []
         self._rings = [make_ring(loaded, block) for block in counters.blocks]
@@ -259,6 +262,22 @@ class Supervisor:
         for child in late:
             os.waitpid(child.pid, 0)
         return not late
+
+
+def _with_experiment(one: Loaded, settings: Settings) -> Loaded:
+    """Open what the feedback of a Pipeline is summed up in.
+
+    Raises:
+        LoadError: it cannot be.
+
+    """
+    if one.plan.experiment is None:
+        return one
+    try:
+        opened = Opened(one.plan, one.table.pipeline_uid, settings.sums, settings.id_keys)
+    except (KeysError, OSError) as error:
+        raise LoadError(f"the experiment of {one.plan.pipeline!r} cannot begin: {error}") from error
+    return replace(one, experiment=opened)
 
 
 def _not_ready(block: Block) -> None:

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from tiltyard_engine.codecs.formats import FORMATS, Format
-from tiltyard_engine.faces import openapi, pipelines, sagemaker, v2
+from tiltyard_engine.faces import feedback, openapi, pipelines, sagemaker, v2
 from tiltyard_engine.faces.base import Routes, Site
+from tiltyard_engine.feedback.taking import Takers
 from tiltyard_engine.pipeline import ServedPipeline
 from tiltyard_engine.sizes import Sizes
 
@@ -12,6 +13,7 @@ MOUNTS = (
     pipelines.mount,
     v2.mount,
     sagemaker.mount,
+    feedback.mount,
     openapi.mount,
 )
 
@@ -21,9 +23,10 @@ def open_faces(
     partition: str,
     sizes: Sizes,
     formats: Sequence[Format] = FORMATS,
+    takers: Takers | None = None,
 ) -> Routes:
     """Every face of every Pipeline."""
-    site, routes = Site(served, partition, sizes, formats), Routes()
+    site, routes = Site(served, partition, sizes, formats, takers), Routes()
     for mount in MOUNTS:
         mount(routes, site)
     return routes

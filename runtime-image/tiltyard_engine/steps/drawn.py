@@ -97,10 +97,12 @@ class Drawn:
             chosen = [pick(shares.ends, draw) for draw in draws]
             if len(set(chosen)) > 1:
                 where = self._spread(call, chosen, parts)
-                call.served[self.name] = Served(*where, counted, draws, shares.stage)
+                served = Served(*where, counted, draws, shares.stage, shares.ends)
+                call.served[self.name] = served
                 return
         parts[index].append(Part(call, None))
-        served = Served([self._variants[index]], None, [], counted, draws, shares.stage)
+        variants = [self._variants[index]]
+        served = Served(variants, None, [], counted, draws, shares.stage, shares.ends)
         call.served[self.name] = served
 
     def _spread(

@@ -47,7 +47,9 @@ class InterleaveStep:
         """One draw for the call, or one a row; none where a ranker is pinned."""
         pin = call.pins.get(self.name)
         if pin is None:
-            return self._draws.of(call, context)[0]
+            draws, counted = self._draws.of(call, context)
+            call.ranked[self.name] = Served([], None, [], counted, draws)
+            return draws
         call.served[self.name] = Served([pin], counted=False)
         return []
 

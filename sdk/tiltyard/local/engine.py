@@ -52,7 +52,8 @@ class Engine:
             plan.write_bytes(canonical(one.plan))
             arguments += [f"--plan={plan}", f"--routing={self._write(table, one.plan.pipeline)}"]
         arguments += [f"--{name}={value}" for name, value in limits.items()]
-        arguments += [f"--artifacts={store}", f"--state={folder}"]
+        sums = store.parent / "sums"  # they outlive this engine, and the next goes on with them
+        arguments += [f"--artifacts={store}", f"--state={folder}", f"--sums={sums}"]
         self._ready, theirs = os.pipe()
         try:
             self._process = _start(arguments, sockets, theirs)

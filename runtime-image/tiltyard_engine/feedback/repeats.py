@@ -1,0 +1,70 @@
+"""Which feedback was taken already: fingerprints of the last million, in 8 MB that never grow.
+
+Fingerprints of 32 bits lie in groups, 127 each, the oldest of a group gives way. Of the last 2^20 a
+group has 67 on average, so that one of them is still there but for once in 10^8 runs. Another
+fingerprint is taken for one of a full group once in 3e7.
+"""
+
+from typing import Final
+
+from tiltyard_engine.feedback.book import Change
+from tiltyard_engine.feedback.layout import GROUP, GROUPS
+
+_HALVES: Final = 2 * GROUP
+"""Of a group: the place that is filled next, then fingerprints."""
+
+_HALF: Final = (1 << 32) - 1
+
+
+class Repeats:
+    """The fingerprints.
+
+    Args:
+        words: of the file.
+        first: where they begin.
+
+    """
+
+    def __init__(self, words: memoryview, first: int) -> None:
+        self._first = first
+        self._halves = words.cast("B").cast("I")
+
+    def new(self, change: Change, name: int) -> bool:
+        """Take in what has not been seen; tells whether it was new.
+
+        Args:
+            change: what is being changed.
+            name: 64 bits that stand for the feedback.
+
+        """
+        group = self._first + (name >> 32) % GROUPS * GROUP
+        print_ = name & _HALF or 1
+        start = 2 * group
+        if print_ in self._halves[start + 1 : start + _HALVES].tolist():
+            return False
+        if print_ in _fresh(change, group):
+            return False
+        place = _half(change, group, 0) or 1
+        _set(change, group, place, print_)
+        _set(change, group, 0, place % (_HALVES - 1) + 1)
+        return True
+
+
+def _fresh(change: Change, group: int) -> list[int]:
+    """Fingerprints of a group that this change has brought."""
+    fresh = change.fresh
+    if group not in fresh:  # whatever is taken in moves the group's first word
+        return []
+    found = [fresh[at] for at in range(group, group + GROUP) if at in fresh]
+    return [half for word in found for half in (word & _HALF, word >> 32)]
+
+
+def _half(change: Change, group: int, place: int) -> int:
+    word = change.read(group + place // 2)
+    return word >> 32 if place % 2 else word & _HALF
+
+
+def _set(change: Change, group: int, place: int, half: int) -> None:
+    at = group + place // 2
+    word = change.read(at)
+    change.write(at, word & _HALF | half << 32 if place % 2 else word & ~_HALF | half)
