@@ -121,23 +121,26 @@ class Draft:
             raise Failure(f"there is no step {index}: there are {len(self._steps)}, from 0")
         return self._steps[index]
 
-    def named(self, version: ModelVersion, instead_of: int | None = None) -> str:
-        """List a model and give the name by which steps name it.
+    def named(self, *versions: ModelVersion, instead_of: int | None = None) -> list[str]:
+        """List the models of a step and give the names by which it names them.
 
         Args:
-            version: the model. A second version beside another of its name is told apart by its
+            versions: the models. A second version beside another of its name is told apart by its
                 digest.
             instead_of: position of the step that is about to go.
 
         """
-        listed = version.listed()
         kept = [step for index, step in enumerate(self._steps) if index != instead_of]
         used = {name for step in kept for name in models_of(step)}
-        name = version.name()
-        if name in used and self._models.get(name) != listed:
-            name = f"{name[: 39 - TOLD_APART]}-{version.sha()[:TOLD_APART]}"
-        self._models[name] = listed | {"name": name}
-        return name
+        names = []
+        for version in versions:
+            listed, name = version.listed(), version.name()
+            if name in used and self._models.get(name) != listed:
+                name = f"{name[: 39 - TOLD_APART]}-{version.sha()[:TOLD_APART]}"
+            self._models[name] = listed | {"name": name}
+            used.add(name)
+            names.append(name)
+        return names
 
     def weigh(self, weights: Mapping[str, float], step: str | None) -> None:
         """Give variants of a split other weights.

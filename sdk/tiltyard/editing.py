@@ -31,12 +31,12 @@ class EditedSteps:
 
     def add_model_step(self, model: ModelVersion, name: str | None = None) -> Self:
         """Add a step that runs one model."""
-        self._draft.add("model", self._draft.named(model), name)
+        self._draft.add("model", *self._draft.named(model), name)
         return self
 
     def replace_with_model_step(self, index: int, model: ModelVersion) -> Self:
         """Put a step that runs one model in the place of another step."""
-        self._draft.replace(index, "model", self._draft.named(model, index))
+        self._draft.replace(index, "model", *self._draft.named(model, instead_of=index))
         return self
 
     def add_random_split(
@@ -161,7 +161,7 @@ class EditedSteps:
             name: the step's name.
 
         """
-        named = [self._draft.named(one) for one in rankers]
+        named = self._draft.named(*rankers)
         body = {"rankers": named, "output": output, "length": length} | _key(hash_key)
         self._draft.add("interleave", body, name)
         return self
@@ -176,7 +176,7 @@ class EditedSteps:
         hash_key: str | None = None,
     ) -> Self:
         """Put a step that makes one list of two in the place of another step."""
-        named = [self._draft.named(one, index) for one in rankers]
+        named = self._draft.named(*rankers, instead_of=index)
         body = {"rankers": named, "output": output, "length": length} | _key(hash_key)
         self._draft.replace(index, "interleave", body)
         return self
@@ -197,9 +197,11 @@ class EditedSteps:
         hash_key: str | None,
         instead_of: int | None,
     ) -> Step:
+        pairs = list(weighted)
+        names = self._draft.named(*(model for _, model in pairs), instead_of=instead_of)
+        weights = [weight for weight, _ in pairs]
         variants = [
-            {"model": self._draft.named(model, instead_of), "weight": weight}
-            for weight, model in weighted
+            {"model": name, "weight": weight} for name, weight in zip(names, weights, strict=True)
         ]
         return _key(hash_key) | {"variants": variants}
 
@@ -211,9 +213,10 @@ class EditedSteps:
         compare: Mapping[str, Any] | None,
         instead_of: int | None = None,
     ) -> Step:
+        first, *others = self._draft.named(champion, *challengers, instead_of=instead_of)
         body: Step = {
-            "champion": self._draft.named(champion, instead_of),
-            "challengers": [{"model": self._draft.named(one, instead_of)} for one in challengers],
+            "champion": first,
+            "challengers": [{"model": name} for name in others],
             "outputs": outputs,
         }
         return body | ({"compare": dict(compare)} if compare else {})
@@ -227,11 +230,8 @@ class EditedSteps:
         guards: Mapping[str, Any] | None,
         instead_of: int | None = None,
     ) -> Step:
-        body: Step = {
-            "stable": self._draft.named(stable, instead_of),
-            "candidate": self._draft.named(candidate, instead_of),
-            "ramp": dict(ramp),
-        }
+        first, second = self._draft.named(stable, candidate, instead_of=instead_of)
+        body: Step = {"stable": first, "candidate": second, "ramp": dict(ramp)}
         return body | _key(hash_key) | ({"guards": dict(guards)} if guards else {})
 
 

@@ -65,11 +65,11 @@ def as_json(rows: Sequence[Row]) -> bytes:
 def _plain(value: Cell) -> object:
     if hasattr(value, "tolist"):  # an array or a number of numpy's
         return _finite(value.tolist())
+    name = type(value).__name__
+    if name in ("NAType", "NaTType"):  # pandas' own; the second is a date to Python
+        return None
     if isinstance(value, date):
         return value.isoformat()
-    if type(value).__name__ in ("NAType", "NaTType"):
-        return None
-    name = type(value).__name__
     raise Failure(f"a cell holds a {name}, which no model takes: use numbers, texts, lists")
 
 

@@ -231,7 +231,7 @@ class Ticks:
 
 def workspaces(root: Path) -> Iterator[str]:
     """Names of the workspaces in a folder."""
-    yield from sorted(one.name for one in root.glob("*") if one.is_dir())
+    yield from sorted(one.name for one in root.glob("[!.]*") if one.is_dir())
 
 
 def _numbered(folder: Path) -> Sequence[Path]:
