@@ -16,7 +16,7 @@ from tiltyard_operator.conditions import Judged, stamped
 from tiltyard_operator.decide import faults
 from tiltyard_operator.desired.history import Fact
 from tiltyard_operator.desired.metadata import Owner
-from tiltyard_operator.desired.resolving import Place, resolve_key
+from tiltyard_operator.desired.resolving import place_of_models, resolve_key
 from tiltyard_operator.events import Event
 from tiltyard_operator.findings import Finding, Known, attempt_at, condition, read_model_status
 from tiltyard_operator.handlers import models_of
@@ -99,7 +99,7 @@ class ModelReconciler:
         finding = attempt_at(entry, attempts, now)
         if finding.fact:
             return _fitting(head["name"], entry, finding.fact)
-        place = Place(self._settings.resolve_cpus, self._settings.resolve_memory, {})
+        place = place_of_models(self._settings)
         refused = start_trials(Writer(view, owner), [finding], place, self._settings)
         return Judgement(finding, refused, entry)
 

@@ -32,6 +32,9 @@ class Settings:
     resolve_memory: str
     """Of Jobs that resolve Models; those of a Pipeline take its own."""
 
+    resolve_pull_secrets: tuple[str, ...]
+    """Secrets of a Model's namespace that its Jobs pull the engine's image with."""
+
     fetch_addresses: tuple[str, ...]
     """Networks that models may come from although only this machine can reach them."""
 
@@ -128,7 +131,7 @@ def _names(value: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in value.split(",") if name.strip())
     for name in names:
         if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name):
-            raise ValueError(f"{name!r} is no name of a namespace")
+            raise ValueError(f"{name!r} is no name of such an object")
     return names
 
 
@@ -148,6 +151,7 @@ VARIABLES: Mapping[str, Variable] = {
     "TILTYARD_NAMESPACES": Variable("namespaces", "", _names),
     "TILTYARD_RESOLVE_CPUS": Variable("resolve_cpus", "1", _quantity),
     "TILTYARD_RESOLVE_MEMORY": Variable("resolve_memory", "1Gi", _quantity),
+    "TILTYARD_RESOLVE_PULL_SECRETS": Variable("resolve_pull_secrets", "", _names),
     "TILTYARD_FETCH_ADDRESSES": Variable("fetch_addresses", "", _networks),
     "TILTYARD_FETCH_SIZE": Variable("fetch_size", MOST_SIZE, _bytes),
     "TILTYARD_FETCH_TIME": Variable("fetch_time", FETCH_TIME, _time),

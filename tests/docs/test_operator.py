@@ -9,7 +9,11 @@ from tiltyard_operator.cluster import LONGEST_WAIT, Bounds
 from tiltyard_operator.metrics import REGISTRY
 
 PAGE = "docs/operator.md"
-NOTHING_SAID = {"TILTYARD_NAMESPACES": "all", "TILTYARD_FETCH_ADDRESSES": "none"}
+NOTHING_SAID = {
+    "TILTYARD_NAMESPACES": "all",
+    "TILTYARD_RESOLVE_PULL_SECRETS": "none",
+    "TILTYARD_FETCH_ADDRESSES": "none",
+}
 TEXT = " ".join(prose(ROOT / PAGE).split())
 
 

@@ -54,6 +54,13 @@ class Place:
     override: Object
 
 
+def place_of_models(settings: Settings) -> Place:
+    """Where Models are tried, which have no `deployment` that says so."""
+    pull = [{"name": name} for name in settings.resolve_pull_secrets]
+    override = {"imagePullSecrets": pull} if pull else {}
+    return Place(settings.resolve_cpus, settings.resolve_memory, override)
+
+
 @dataclass(frozen=True, slots=True)
 class Trial:
     """A model to be tried."""

@@ -8,7 +8,13 @@ from makers import make_document, make_resolved
 from sights import NOW, SETTINGS, as_stored, decided, job, objects_of, trial_pod
 from tiltyard_api.manifest import read_pipeline
 from tiltyard_engine import fetch
-from tiltyard_operator.desired.resolving import Place, Trial, resolve_job, resolve_key
+from tiltyard_operator.desired.resolving import (
+    Place,
+    Trial,
+    place_of_models,
+    resolve_job,
+    resolve_key,
+)
 from tiltyard_operator.kinds import Object
 
 FACTS = {
@@ -45,6 +51,15 @@ def test_jobs_are_told() -> None:
     assert said.allow_address == [ipaddress.ip_network(one) for one in TOLD.fetch_addresses]
     assert (said.max_size, said.timeout, said.trial_timeout) == (40 << 30, 3600, 90)
     assert trial["spec"]["activeDeadlineSeconds"] == 3600 + 90 + 60
+
+
+def test_jobs_of_models_pull_with_the_secrets_that_are_named() -> None:
+    seen, _ = decided(make_document())
+    told = replace(SETTINGS, resolve_pull_secrets=("registry", "mirror"))
+    for settings, wanted in ((told, [{"name": "registry"}, {"name": "mirror"}]), (SETTINGS, None)):
+        place = place_of_models(settings)
+        job = resolve_job(seen.owner, entry_of(seen.document), place, settings)
+        assert job["spec"]["template"]["spec"].get("imagePullSecrets") == wanted
 
 
 def test_pods_are_told_the_same() -> None:

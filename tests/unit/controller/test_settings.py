@@ -45,6 +45,7 @@ def test_everything_can_be_set() -> None:
         ("TILTYARD_NAMESPACES", "Shop"),
         ("TILTYARD_RESOLVE_CPUS", "a lot"),
         ("TILTYARD_RESOLVE_MEMORY", "1 Gi"),
+        ("TILTYARD_RESOLVE_PULL_SECRETS", "Registry"),
         ("TILTYARD_FETCH_ADDRESSES", "localhost"),
         ("TILTYARD_FETCH_ADDRESSES", "10.0.0.1/8"),
         ("TILTYARD_FETCH_SIZE", "much"),
