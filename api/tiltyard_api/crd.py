@@ -43,6 +43,7 @@ def _column(name: str, path: str, kind: str = "string", *, wide: bool = False) -
 
 _READY = '.status.conditions[?(@.type=="Ready")]'
 _AGE = _column("Age", ".metadata.creationTimestamp", "date")
+_CONCLUSIVE = '.status.conditions[?(@.type=="ExperimentConclusive")]'
 _REASON = _column("Reason", f"{_READY}.reason", wide=True)
 
 RESOURCES = (
@@ -75,6 +76,7 @@ RESOURCES = (
             _column("Version", ".status.version.active"),
             _AGE,
             _REASON,
+            _column("Verdict", f"{_CONCLUSIVE}.reason", wide=True),
             _column("Revision", ".status.routing.revision", "integer", wide=True),
             _column("Endpoint", ".status.endpoint", wide=True),
         ],

@@ -12,6 +12,7 @@ from typing import Literal
 from tiltyard_api.v1alpha1.conditions import ConditionReason, ConditionType
 from tiltyard_api.v1alpha1.status import Condition
 from tiltyard_operator.decide import Decision
+from tiltyard_operator.experiments import Shown
 from tiltyard_operator.synced import Sync
 from tiltyard_operator.verdicts import Verdict
 
@@ -28,6 +29,15 @@ HEALTHY: Mapping[ConditionReason, Truth] = {
     ConditionReason.ROLLED_BACK: "False",
 }
 """Whether a candidate does well, by how its canary fares."""
+
+CONCLUSIVE: Mapping[ConditionReason, Truth] = {
+    ConditionReason.VARIANT_BETTER: "True",
+    ConditionReason.CONTROL_BEST: "True",
+    ConditionReason.NO_VERDICT: "False",
+    ConditionReason.SAMPLE_RATIO_MISMATCH: "False",
+    ConditionReason.INSUFFICIENT_DATA: "Unknown",
+}
+"""Whether an experiment has shown something, by how it stands."""
 
 Phase = Literal["Pending", "Loading", "Rolling", "Running", "Suspended", "Degraded", "Stalled"]
 
@@ -49,6 +59,9 @@ class Situation:
 
     failed_before: bool
     """Whether a pod that does not serve was started anew."""
+
+    experiment: Shown | None = None
+    """What the experiment has shown; None: there is none."""
 
     @property
     def idle(self) -> Verdict | None:
@@ -79,6 +92,8 @@ def judge(situation: Situation) -> Iterator[Judged]:
     fares = decision.canaries.verdict
     if fares:
         yield Judged(ConditionType.CANARY_HEALTHY, HEALTHY[fares.reason], fares)
+    if situation.experiment:
+        yield _conclusive(situation.experiment)
     if situation.stalled:
         yield Judged(ConditionType.STALLED, "True", situation.stalled)
     elif situation.busy:
@@ -148,6 +163,12 @@ def _synced(situation: Situation) -> Judged:
         return Judged(kind, "False", behind)
     said = f"{sync.text} pods run the wanted plan and weights"
     return Judged(kind, "True", Verdict(ConditionReason.SYNCED, said))
+
+
+def _conclusive(shown: Shown) -> Judged:
+    verdict = shown.verdict
+    why = Verdict(ConditionReason(verdict.reason), f"{shown.step}: {verdict.message}")
+    return Judged(ConditionType.EXPERIMENT_CONCLUSIVE, CONCLUSIVE[why.reason], why)
 
 
 def _ready(situation: Situation) -> Judged:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from tiltyard_api.artifacts import Artifact, ArtifactList
+from tiltyard_api.experiment import ExperimentSums
 from tiltyard_api.faults import InvalidManifest
 from tiltyard_api.manifest import read_model, read_pipeline
 from tiltyard_api.names import HASH_CHARACTERS
@@ -25,6 +26,7 @@ from tiltyard_operator.canaries import Canaries, judge
 from tiltyard_operator.desired.config import Bundle
 from tiltyard_operator.desired.history import Fact, Record, Version
 from tiltyard_operator.desired.workload import OWN_SPEC, TEMPLATE, Cause
+from tiltyard_operator.feedback import Collected, collect
 from tiltyard_operator.findings import Finding, Known, find, unknown_keys
 from tiltyard_operator.kinds import Object
 from tiltyard_operator.observed import Observed, Workload
@@ -66,6 +68,11 @@ class Decision:
     tables: tuple[RoutingTable, ...]
     replicas: int | None
     suspended: bool
+    experiment: ExperimentSums | None = None
+    """All feedback there is; None: there is no experiment, or nobody has said anything yet."""
+
+    collected: Collected = Collected()
+    """How it was brought together."""
 
 
 def decide(seen: Observed, spec: "Spec", now: float) -> Decision:
@@ -85,8 +92,9 @@ def decide(seen: Observed, spec: "Spec", now: float) -> Decision:
     final = next((one for one in findings.values() if one.final), None)
     stalled = accepted if not pipeline else fault or (loaded if final else None)
     shape = spec.said or (target.pipeline if target else None)
-    canaries = Canaries()
+    canaries, collected = Canaries(), Collected()
     if target:
+        collected = collect(seen, target.bundle)
         canaries = judge(seen, spec.said, target.bundle, now, current=target is wish)
     return Decision(
         accepted=accepted,
@@ -100,6 +108,8 @@ def decide(seen: Observed, spec: "Spec", now: float) -> Decision:
         tables=_tables(seen, spec.said, target, canaries) if target else (),
         replicas=replicas(shape, seen.workload) if shape else None,
         suspended=bool(shape and shape.spec.suspend),
+        experiment=collected.sums,
+        collected=collected,
     )
 
 

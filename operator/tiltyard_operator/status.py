@@ -23,6 +23,7 @@ from tiltyard_operator.decide import Decision
 from tiltyard_operator.desired.config import Bundle
 from tiltyard_operator.desired.metadata import selector_text
 from tiltyard_operator.desired.network import endpoint
+from tiltyard_operator.experiments import shown
 from tiltyard_operator.findings import condition
 from tiltyard_operator.kinds import Object
 from tiltyard_operator.observed import Observed, Workload
@@ -33,6 +34,9 @@ from tiltyard_operator.verdicts import Verdict
 
 FIGURES_EVERY = 60.0
 """Seconds between two writes for the sake of figures alone."""
+
+FIGURED = (ConditionType.CANARY_HEALTHY, ConditionType.EXPERIMENT_CONCLUSIVE)
+"""Conditions whose messages hold figures."""
 
 SOON = (ConditionReason.QUEUED, ConditionReason.RETRYING)
 """What others end, who do not tell."""
@@ -87,7 +91,9 @@ def report(seen: Observed, decision: Decision, made: Made, now: float) -> Pipeli
         endpoint=endpoint(seen.owner.namespace, seen.owner.name),
         routing=_routing(table, situation.sync, moment) if table else None,
         models=_models(bundle) if bundle else None,
-        steps=tuple(steps(bundle, table, seen, decision.canaries)) if bundle else None,
+        steps=tuple(steps(bundle, table, seen, decision.canaries, situation.experiment))
+        if bundle
+        else None,
     )
 
 
@@ -120,6 +126,7 @@ def situate(seen: Observed, decision: Decision, made: Made, now: float) -> Situa
         sync=said,
         lasting=sum(one.serves and not one.ending for one in seen.pods),
         failed_before=any(not one.ready and one.restarts for one in seen.pods),
+        experiment=shown(decision, seen.previous, datetime.fromtimestamp(int(now), UTC)),
     )
 
 
@@ -187,13 +194,14 @@ def _without_figures(status: PipelineStatus) -> PipelineStatus:
     """Leave out what changes all the time, such as what a canary waits for by number."""
     routing = status.routing.model_copy(update={"observed_at": None}) if status.routing else None
     conditions = tuple(
-        one.model_copy(update={"message": ""}) if one.type == ConditionType.CANARY_HEALTHY else one
+        one.model_copy(update={"message": ""}) if one.type in FIGURED else one
         for one in status.conditions or ()
     )
     steps = tuple(
         step.model_copy(
             update={
                 "evidence": None,
+                "verdict": None,
                 "variants": tuple(
                     VariantStatus(model=one.model, weight=one.weight, effective=one.effective)
                     for one in step.variants or ()

@@ -18,11 +18,16 @@ from tiltyard_core.figures import fares
 from tiltyard_core.guards import error_share, units_of
 from tiltyard_operator.canaries import Canaries
 from tiltyard_operator.desired.config import Bundle
+from tiltyard_operator.experiments import Shown
 from tiltyard_operator.observed import Observed
 
 
 def steps(
-    bundle: Bundle, table: RoutingTable | None, seen: Observed, canaries: Canaries
+    bundle: Bundle,
+    table: RoutingTable | None,
+    seen: Observed,
+    canaries: Canaries,
+    experiment: Shown | None = None,
 ) -> Iterator[StepStatus]:
     """Say how each step fares.
 
@@ -31,6 +36,7 @@ def steps(
         table: how it is routed.
         seen: what pods said.
         canaries: where they stand.
+        experiment: what it has shown; None: there is none.
 
     """
     for step in bundle.plan.steps:
@@ -43,6 +49,8 @@ def steps(
         found = StepStatus(name=step.name, kind=step.kind, variants=variants)
         if isinstance(step, PlanCanary) and step.name in canaries.outcomes:
             found = _canary(found, step, canaries)
+        if experiment and experiment.step == step.name:
+            found = found.model_copy(update={"verdict": experiment.verdict})
         yield found
 
 

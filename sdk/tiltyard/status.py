@@ -88,12 +88,12 @@ def _follow(cluster: Cluster, pipeline: Object) -> None:
 
 
 def _head(pipeline: Object, found: PipelineStatus) -> Iterator[str]:
-    ready, canary = (condition(found, kind) for kind in ("Ready", "CanaryHealthy"))
+    told = [condition(found, kind) for kind in ("Ready", "CanaryHealthy", "ExperimentConclusive")]
     head = pipeline["metadata"]
     yield f"{head['namespace']}/{head['name']}: {found.phase or 'Pending'}"
     if found.observed_generation != head.get("generation"):
         yield "the operator has not looked at the newest spec yet"
-    for one in (ready, canary):
+    for one in told:
         if one:
             yield f"{one.type} {one.status}, {one.reason}: {one.message}"
     routing = found.routing

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from tiltyard_api.v1alpha1.models import Label
 from tiltyard_api.v1alpha1.reported import Reported, Text
@@ -39,6 +39,22 @@ class Wins(Reported):
 
     sign_p: float
     """Of the sign test, for one look at the end."""
+
+
+MOST_MOMENTS = 64
+"""Of a comparison; when there are more, every second is forgotten."""
+
+
+class Moment(Reported):
+    """What was known of a comparison earlier."""
+
+    at: AwareDatetime
+    units: int
+    """Of both."""
+
+    estimate: float
+    low: float | None = None
+    high: float | None = None
 
 
 class Comparison(Reported):
@@ -82,6 +98,9 @@ class Comparison(Reported):
 
     wins: Wins | None = None
     """Of two rankers."""
+
+    history: tuple[Moment, ...] | None = Field(default=None, max_length=MOST_MOMENTS)
+    """How it came to be so, oldest first."""
 
 
 class LabelQuality(Reported):
