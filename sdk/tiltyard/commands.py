@@ -2,13 +2,14 @@
 
 import re
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tiltyard.convert.frameworks import Framework
+from tiltyard.options import Files, Format, Name, Namespace, StepName
+from tiltyard.versioncommands import app as versions
 from tiltyard_api.limits import LIMITS
 from tiltyard_api.names import DATA_PORT, MANAGEMENT_PORT
 from tiltyard_api.quantities import DURATION_PATTERN
@@ -22,7 +23,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Manifests, as YAML.")]
 PortNumber = Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")]
 
 
@@ -32,14 +32,6 @@ class Stand:
 
     name: str
     folder: Path
-
-
-class Format(StrEnum):
-    """How answers are shown."""
-
-    TABLE = "table"
-    JSON = "json"
-    YAML = "yaml"
 
 
 def _limit(name: str) -> object:
@@ -157,16 +149,6 @@ def infer(
     from tiltyard.infer import infer as run
 
     run(pipeline, data, url, output.value)
-
-
-Name = Annotated[str, typer.Argument(metavar="PIPELINE", help="Name of the Pipeline.")]
-Namespace = Annotated[
-    str | None,
-    typer.Option("-n", "--namespace", help="Where it is; default: the kubeconfig's own."),
-]
-StepName = Annotated[
-    str | None, typer.Option("--step", help="Which canary, where there are several.")
-]
 
 
 def _share(text: str) -> float:
@@ -340,3 +322,6 @@ def demo(
     from tiltyard.demo import demo as run
 
     run(once=once)
+
+
+app.add_typer(versions)

@@ -31,12 +31,14 @@ class EditedSteps:
 
     def add_model_step(self, model: ModelVersion, name: str | None = None) -> Self:
         """Add a step that runs one model."""
-        self._draft.add("model", *self._draft.named(model), name)
+        (named,) = self._draft.named(model)
+        self._draft.add("model", named, name)
         return self
 
     def replace_with_model_step(self, index: int, model: ModelVersion) -> Self:
         """Put a step that runs one model in the place of another step."""
-        self._draft.replace(index, "model", *self._draft.named(model, instead_of=index))
+        (named,) = self._draft.named(model, instead_of=index)
+        self._draft.replace(index, "model", named)
         return self
 
     def add_random_split(

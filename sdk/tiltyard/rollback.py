@@ -39,7 +39,7 @@ def rolled_back(revision: Revision, today: Spec) -> Spec:
 
     Args:
         revision: the version.
-        today: the spec that is there now: its weights, replicas and suspension stay.
+        today: the spec that is there now: its weights and how large it is stay.
 
     """
     spec = deepcopy(revision.spec)
@@ -55,9 +55,8 @@ def rolled_back(revision: Revision, today: Spec) -> Spec:
         if now.keys() == {one["model"] for one in variants}:
             for one in variants:
                 one["weight"] = now[one["model"]]
-    kept = {key: today[key] for key in ("deployment", "suspend") if key in today}
     spec.pop("suspend", None)
-    return spec | deepcopy(kept)
+    return spec | deepcopy({key: today[key] for key in ("deployment",) if key in today})
 
 
 def _pinned(listed: Spec, revision: Revision) -> Spec:

@@ -59,6 +59,25 @@ spec:
 """
 """Every kind of step, so that each field can be changed."""
 
+TRIED = """
+apiVersion: tiltyard.dev/v1alpha1
+kind: Pipeline
+metadata: {name: tried, namespace: here, uid: u-2}
+spec:
+  models:
+    - {name: a, framework: onnx, source: {uri: file:a.onnx}}
+    - {name: b, framework: onnx, source: {uri: file:b.onnx}}
+    - {name: c, framework: onnx, source: {uri: file:c.onnx}}
+  steps:
+    - {name: named, model: c, inputs: {x: request.z}}
+    - name: price
+      inputs: {x: request.z}
+      split: {variants: [{model: a, weight: 2}, {model: b, weight: 1}]}
+  experiment:
+    metrics: [{name: paid, kind: binary}, {name: truth, kind: label, score: price.y}]
+"""
+"""An experiment, which is about one step."""
+
 RANKED = make_resolved("x float32[?,4] -> items int64[?,-1], others int64[?,-1]")
 RESOLVED = {name: make_resolved(seed=name) for name in "abc"}
 RESOLVED |= {"i": RANKED, "j": RANKED}
@@ -69,6 +88,8 @@ SHADOW = f"{STEPS}[3].shadow"
 CANARY = f"{STEPS}[4].canary"
 RANKERS = f"{STEPS}[5].interleave"
 INPUT = {"name": "x", "type": "float32", "shape": [4], "columns": ["p", "q", "r", "s"]}
+
+METRICS = "spec.experiment.metrics"
 
 Changes = Mapping[str, Any]
 
@@ -151,6 +172,10 @@ ENGINE: Mapping[str, Changes] = {
     "steps.interleave.hashKey.header": {f"{RANKERS}.hashKey": {"header": "x-user"}},
     "steps.interleave.hashKey.missing": {f"{RANKERS}.hashKey.missing": "first"},
     "steps.interleave.hashKey.salt": {f"{RANKERS}.hashKey.salt": "other"},
+    "experiment.metrics.name": {f"{METRICS}[0].name": "other"},
+    "experiment.metrics.kind": {f"{METRICS}[0].kind": "count"},
+    "experiment.metrics.score": {f"{METRICS}[1].score": "named.y"},
+    "experiment.metrics.threshold": {f"{METRICS}[1].threshold": 0.25},
 }
 """What an engine loads: another one takes over."""
 
@@ -170,20 +195,26 @@ NOTHING: Mapping[str, Changes] = {
     "deployment.memory": {"spec.deployment": {"memory": "2Gi"}},
     "deployment.pod": {"spec.deployment": {"pod": {"labels": {"team": "prices"}}}},
     "suspend": {"spec.suspend": True},
+    "experiment.metrics.better": {f"{METRICS}[0].better": "lower"},
+    "experiment.metrics.goal": {f"{METRICS}[1].goal": True},
+    "experiment.alpha": {"spec.experiment.alpha": 0.01},
+    "experiment.minUnits": {"spec.experiment.minUnits": 7},
+    "experiment.idSecretName": {"spec.experiment.idSecretName": "ids"},
 }
-"""What only a cluster does something about."""
+"""What no engine here is told: a cluster does something about it, or whoever reads a report."""
 
 ELSEWHERE = {"models.modelRef.name"}
 """`test_cli_shared.py` has Models in files of their own."""
 
 
-def compiled_of(changes: Changes, digest: str = "1" * 64) -> Compiled:
+def compiled_of(changes: Changes, digest: str = "1" * 64, of: str = EVERYTHING) -> Compiled:
     """Compile with fields changed, or removed where the value is None."""
     gone = [path for path, value in changes.items() if value is None]
     given = {path: value for path, value in changes.items() if value is not None}
-    pipeline = read_pipeline(make_document(given, gone, of=EVERYTHING))
-    python = pipeline.spec.models[0]
-    resolved = RESOLVED | {python.name: as_declared(python, digest)}
+    pipeline = read_pipeline(make_document(given, gone, of=of))
+    first = pipeline.spec.models[0]
+    python = {first.name: as_declared(first, digest)} if of is EVERYTHING else {}
+    resolved = RESOLVED | python
     manifest = Manifest("p.yaml", Path("here"), pipeline)
     return Compiled(manifest, resolved, compile_plan(pipeline, resolved))
 
@@ -200,6 +231,12 @@ def as_declared(listed: ListedModel, digest: str) -> ResolvedModel:
     return ResolvedModel(digest=digest, size=1, inputs=inputs, outputs=outputs)
 
 
+def before_and_after(field: str, changes: Changes) -> tuple[Compiled, Compiled]:
+    """Compile the manifest that has a field, as it is and changed."""
+    of = TRIED if field.startswith("experiment") else EVERYTHING
+    return compiled_of({}, of=of), compiled_of(changes, of=of)
+
+
 OLD = compiled_of({})
 
 
@@ -213,9 +250,9 @@ def test_weights_samples_stages_and_guards_restart_nothing(field: str) -> None:
 
 @pytest.mark.parametrize("field", ENGINE)
 def test_anything_else_that_is_loaded_needs_another_engine(field: str) -> None:
-    new = compiled_of(ENGINE[field])
-    assert compile_weights([new.manifest], [OLD]) is None
-    assert not new.same_engine(OLD)
+    old, new = before_and_after(field, ENGINE[field])
+    assert compile_weights([new.manifest], [old]) is None
+    assert not new.same_engine(old)
 
 
 @pytest.mark.parametrize("field", BYTES)
@@ -226,11 +263,11 @@ def test_where_models_come_from_has_them_read_anew(field: str) -> None:
 
 
 @pytest.mark.parametrize("field", NOTHING)
-def test_what_only_a_cluster_does_changes_nothing_here(field: str) -> None:
-    new = compiled_of(NOTHING[field])
-    assert compile_weights([new.manifest], [OLD]) is None
-    assert new.same_engine(OLD)
-    assert new.same_routing(OLD)
+def test_what_no_engine_here_is_told_changes_nothing(field: str) -> None:
+    old, new = before_and_after(field, NOTHING[field])
+    assert compile_weights([new.manifest], [old]) is None
+    assert new.same_engine(old)
+    assert new.same_routing(old)
 
 
 @pytest.mark.parametrize("field", ["name", "namespace", "uid"])

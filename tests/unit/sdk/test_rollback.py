@@ -101,8 +101,8 @@ def test_weights_are_those_of_today_where_the_variants_are_the_same(
     assert OLD["steps"][0]["split"] == split(("a", 1), ("x", 1)), "nothing given is changed"
 
 
-def test_size_and_suspension_are_those_of_today() -> None:
-    today: Document = {"steps": [], "deployment": {"replicas": 5}}
+def test_it_is_as_large_as_today_and_serves_again() -> None:
+    today: Document = {"steps": [], "deployment": {"replicas": 5}, "suspend": True}
     spec = rolled_back(revision(1, spec=OLD), today)
     assert spec["deployment"] == {"replicas": 5}
     assert "suspend" not in spec

@@ -1,0 +1,113 @@
+"""`tiltyard apply`, `undeploy`, `history`, `rollback`: what a cluster serves, and what it did."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tiltyard.cluster import Cluster
+from tiltyard.failure import EntityNotFoundError, Failure
+from tiltyard.manifests import read_manifests
+from tiltyard.namespaced import NamespacePlace
+from tiltyard.notices import notice, result
+from tiltyard.pipelines import Pipeline
+from tiltyard.places import Document
+from tiltyard.tables import plain_table, show
+from tiltyard.yamlfile import read_documents
+
+
+def apply(files: Sequence[Path], namespace: str | None, seconds: float) -> None:
+    """Apply manifests, Models first, and wait until each is in force.
+
+    Raises:
+        Failure: one is not valid, and then nothing is applied; or cannot be in force.
+
+    """
+    read_manifests(files)
+    found = [_plain(one) for file in files for one in read_documents(file.read_bytes())]
+    for document in sorted(found, key=lambda one: str(one["kind"])):  # Model before Pipeline
+        kind, head = document["kind"], document["metadata"]
+        with _place(_namespace(head, namespace)) as place:
+            document["metadata"] = head | {"namespace": place.namespace}
+            if kind == "Model":
+                place.put_model(document)
+            else:
+                place.deploy(document, seconds)
+            result(f"{kind} {head['name']} in namespace {place.namespace}: applied")
+
+
+def undeploy(name: str, namespace: str | None, seconds: float) -> None:
+    """Suspend a Pipeline and wait until its pods are gone.
+
+    Raises:
+        Failure: there is none, or its pods stay.
+
+    """
+    with _pipeline(name, namespace) as pipeline:
+        pipeline.undeploy(timeout=seconds)
+    result(f"{name}: undeployed; deploy it again with tiltyard rollback or apply")
+
+
+def history(name: str, namespace: str | None, output: str) -> None:
+    """Show the versions of a Pipeline, newest first.
+
+    Raises:
+        Failure: there is no such Pipeline.
+
+    """
+    with _pipeline(name, namespace) as pipeline:
+        versions = pipeline.history()
+    if output == "json":
+        result(json.dumps(versions, indent=2))
+    elif output == "yaml":
+        import yaml  # noqa: PLC0415 - seldom asked for
+
+        result(yaml.safe_dump(versions, sort_keys=False).rstrip())
+    else:
+        table = plain_table("version", "created", "steps", "models")
+        for one in versions:
+            models = ", ".join(f"{model} {digest}" for model, digest in one["models"].items())
+            table.add_row(str(one["version"]), one["created"], ", ".join(one["steps"]), models)
+        show(table)
+
+
+def rollback(name: str, namespace: str | None, to: int | None, seconds: float) -> None:
+    """Go back to an earlier version and wait until it is in force.
+
+    Raises:
+        Failure: there is none, or it cannot be served.
+
+    """
+    with _pipeline(name, namespace) as pipeline:
+        pipeline.rollback(to, timeout=seconds)
+    result(f"{name}: rolled back")
+
+
+@contextmanager
+def _place(namespace: str | None) -> Iterator[NamespacePlace]:
+    with Cluster(namespace) as cluster:
+        yield NamespacePlace(cluster, None, notice)
+
+
+@contextmanager
+def _pipeline(name: str, namespace: str | None) -> Iterator[Pipeline]:
+    with _place(namespace) as place:
+        if place.pipeline(name) is None:
+            raise EntityNotFoundError(
+                f"there is no Pipeline {name} in namespace {place.namespace}:"
+                " kubectl get pipelines -A lists them"
+            )
+        yield Pipeline(place, name, notice)
+
+
+def _namespace(head: Document, asked: str | None) -> str | None:
+    said = head.get("namespace")
+    if asked and said and asked != said:
+        raise Failure(f"{head['name']} says namespace {said}, and --namespace says {asked}")
+    return asked or said
+
+
+def _plain(document: Any) -> Document:  # noqa: ANN401 - as YAML gives it, and found valid
+    """Give a document as JSON has it: dates of YAML become texts."""
+    return dict(json.loads(json.dumps(document, default=str)))
