@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from tiltyard_api.evidence import CanaryLedger
+from tiltyard_api.experimentledger import Heard
 from tiltyard_operator.observed import Memory, Observed
 from tiltyard_operator.queue import Key
 
@@ -22,10 +23,16 @@ class Ledgers:
         """Add to what is seen of a Pipeline what is remembered of it."""
         return replace(seen, memory=self._memories.get(key, Memory()))
 
-    def note(self, key: Key, ledgers: Mapping[str, CanaryLedger], pods: Iterable[str]) -> None:
+    def note(
+        self,
+        key: Key,
+        ledgers: Mapping[str, CanaryLedger],
+        pods: Iterable[str],
+        heard: tuple[Heard, ...] = (),
+    ) -> None:
         """Remember what was counted up to now, and by whom."""
-        if ledgers:
-            self._memories[key] = Memory(ledgers, frozenset(pods))
+        if ledgers or heard:
+            self._memories[key] = Memory(ledgers, frozenset(pods), heard)
         else:
             self.forget(key)
 

@@ -8,11 +8,19 @@ from dataclasses import dataclass, field
 from pydantic import ValidationError
 
 from tiltyard_api.evidence import CanaryLedger, CanaryReport
+from tiltyard_api.experiment import ExperimentSums
+from tiltyard_api.experimentledger import ExperimentLedger, Heard
 from tiltyard_api.figures import VariantFigures
 from tiltyard_api.names import HASH_CHARACTERS
 from tiltyard_api.routing import RoutingTable
 from tiltyard_api.v1alpha1.status import PipelineStatus
-from tiltyard_operator.desired.config import Bundle, read_bundle, read_ledgers, read_tables
+from tiltyard_operator.desired.config import (
+    Bundle,
+    read_bundle,
+    read_experiment,
+    read_ledgers,
+    read_tables,
+)
 from tiltyard_operator.desired.history import Version, read_version
 from tiltyard_operator.desired.metadata import PLAN_LABEL, Owner
 from tiltyard_operator.kinds import Object
@@ -62,6 +70,8 @@ class Answer:
     """What it counted of each canary's stage, by the names of their steps."""
 
     silent_since: float | None = None
+    experiment: ExperimentSums | None = None
+    """What feedback it took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +108,9 @@ class Memory:
     ledgers: Mapping[str, CanaryLedger] = field(default_factory=dict)
     pods: frozenset[str] = frozenset()
     """Who said it."""
+
+    heard: tuple[Heard, ...] = ()
+    """What engines said of the experiment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +150,8 @@ class Observed:
     pods: tuple[Pod, ...]
     said: Mapping[str, Answer]
     memory: Memory = Memory()
+    experiment: ExperimentLedger | None = None
+    """What was kept of what feedback came to."""
 
 
 def observe(read: Read) -> Observed:
@@ -158,6 +173,7 @@ def observe(read: Read) -> Observed:
         routed_at=_last_applied(read.routing),
         ledgers=read_ledgers(read.evidence),
         kept_at=_last_applied(read.evidence),
+        experiment=read_experiment(read.evidence),
         bundles=bundles,
         live=frozenset(_live_plans(read)),
         versions=tuple(sorted(versions, key=lambda one: -one.number)),
@@ -210,6 +226,7 @@ def read_answer(said: Object, pipeline: str) -> Answer:
                 routing.get("hash"),
                 dict(_figures(one.get("steps") or ())),
                 dict(_reports(one.get("steps") or ())),
+                experiment=_experiment(one.get("experiment")),
             )
     return Answer()
 
@@ -229,6 +246,13 @@ def _reports(steps: Sequence[Object]) -> Iterator[tuple[str, CanaryReport]]:
         with suppress(ValidationError):
             if step.get("canary"):
                 yield step["name"], CanaryReport.model_validate_json(json.dumps(step["canary"]))
+
+
+def _experiment(said: object) -> ExperimentSums | None:
+    """What an engine says of feedback; what makes no sense was not said."""
+    with suppress(ValidationError):
+        return ExperimentSums.model_validate_json(json.dumps(said)) if said else None
+    return None
 
 
 def _complaints(conditions: Sequence[Object]) -> Iterator[str]:

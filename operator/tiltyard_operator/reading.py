@@ -110,8 +110,10 @@ class Reader:
 
 
 def tried(pipeline: Object) -> bool:
-    """Whether candidates are, or just were, tried: then a pod's last word counts too."""
+    """Whether anything is, or just was, tried: then a pod's last word counts too."""
     spec, status = (pipeline.get(half) or {} for half in ("spec", "status"))
+    if spec.get("experiment"):
+        return True
     steps = [one for half in (spec, status) for one in half.get("steps") or ()]
     return any(isinstance(one, dict) and ("canary" in one or "stage" in one) for one in steps)
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from tiltyard_api.names import HASH_CHARACTERS
 from tiltyard_api.v1alpha1.conditions import ConditionReason, EventReason
 from tiltyard_api.v1alpha1.status import PipelineStatus
+from tiltyard_operator import feedback
 from tiltyard_operator.canaries import to_be_kept, to_be_stored
 from tiltyard_operator.census import Census
 from tiltyard_operator.cluster import Cluster
@@ -118,7 +119,8 @@ class PipelineReconciler:
         untried = self._try_models(writer, spec, decision)
         made = self._make(writer, seen, decision) if decision.target else Made(seen.workload)
         made = replace(made, refused=made.refused or untried)
-        self._ledgers.note(key, decision.canaries.ledgers, seen.said)
+        heard = decision.collected.heard
+        self._ledgers.note(key, decision.canaries.ledgers, seen.said, heard)
         status, again_in = self._report(seen, decision, made)
         self._phases.note(key, *([status.phase] if status.phase else []))
         self._fates.note(key, *(one.reason for one in decision.canaries.outcomes.values()))
@@ -175,10 +177,15 @@ class PipelineReconciler:
         )
 
     def _counts(self, writer: Writer, seen: Observed, decision: Decision) -> list[Pair]:
-        """Give the object with what was counted of canaries, where it is to be written."""
-        if not to_be_stored(seen, decision.canaries, self._clock()):
+        """Give the object with what was counted, where it is to be written."""
+        now, collected = self._clock(), decision.collected
+        if not (
+            to_be_stored(seen, decision.canaries, now)
+            or feedback.to_be_stored(seen, collected, now)
+        ):
             return []
-        return [writer.pair(sealed(evidence_config(seen.owner, decision.canaries.ledgers)))]
+        evidence = evidence_config(seen.owner, decision.canaries.ledgers, collected.ledger)
+        return [writer.pair(sealed(evidence))]
 
     def _objects(self, seen: Observed, decision: Decision, target: Target) -> list[Object]:
         """Build what is to be, with the reason for which pods would be replaced."""
@@ -219,7 +226,8 @@ class PipelineReconciler:
         for kind in superfluous(objects):
             if kind is not POD_MONITOR or self._cluster.serves(kind):
                 writer.remove(writer.cluster.get(kind, namespace, name))
-        if seen.kept_at and not decision.canaries.outcomes:
+        counted = decision.canaries.outcomes or decision.collected.ledger
+        if seen.kept_at and not counted:
             writer.remove(writer.cluster.get(CONFIG_MAP, namespace, evidence_name(name)))
         used = {one.bundle.hash for one in (decision.wish, decision.target) if one}
         for bundle in seen.bundles.values():

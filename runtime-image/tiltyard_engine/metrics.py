@@ -46,7 +46,7 @@ VALIDATION_ERRORS = ("failed", "late")
 MODEL_ERROR = 424
 """What the SageMaker face answers in place of 500 and 504, which its clients would try again."""
 
-CODES = tuple(map(str, sorted({200, MODEL_ERROR, *STATUS_OF.values()})))
+CODES = tuple(map(str, sorted({200, 202, MODEL_ERROR, *STATUS_OF.values()})))
 
 EVIDENCE = "tiltyard_canary_log_evidence"
 """No worker writes it: it follows from what all of them have counted."""

@@ -1,6 +1,8 @@
 """What is kept in ConfigMaps: plans, which never change, routing tables and counts, which do."""
 
 import hashlib
+import zlib
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,6 +10,7 @@ from functools import cached_property
 from tiltyard_api.artifacts import ArtifactList
 from tiltyard_api.base import canonical
 from tiltyard_api.evidence import CanaryLedger
+from tiltyard_api.experimentledger import ExperimentLedger
 from tiltyard_api.plan import Plan
 from tiltyard_api.routing import RoutingTable
 from tiltyard_operator.desired.metadata import (
@@ -21,6 +24,7 @@ from tiltyard_operator.kinds import CONFIG_MAP, Object
 
 PLAN_KEY = "plan.json"
 ARTIFACTS_KEY = "artifacts.json"
+EXPERIMENT_KEY = "experiment.json.zlib"
 
 
 @dataclass(frozen=True)
@@ -87,11 +91,31 @@ def read_tables(obj: Object | None) -> tuple[RoutingTable, ...]:
     return tuple(tables)
 
 
-def evidence_config(owner: Owner, ledgers: Mapping[str, CanaryLedger]) -> Object:
-    """Give ConfigMap of what was counted of each canary, by the name of its step."""
+def evidence_config(
+    owner: Owner,
+    ledgers: Mapping[str, CanaryLedger],
+    experiment: ExperimentLedger | None = None,
+) -> Object:
+    """Give ConfigMap of what was counted of each canary, by the name of its step, and of feedback.
+
+    Feedback is packed: its arrays are long, and mostly of small numbers.
+    """
     obj = head(CONFIG_MAP, owner, evidence_name(owner.name), "evidence")
     data = {evidence_key(step): canonical(ledger).decode() for step, ledger in ledgers.items()}
-    return obj | {"data": data}
+    if experiment is None:
+        return obj | {"data": data}
+    packed = zlib.compress(canonical(experiment))
+    return obj | {"data": data, "binaryData": {EXPERIMENT_KEY: b64encode(packed).decode()}}
+
+
+def read_experiment(obj: Object | None) -> ExperimentLedger | None:
+    """Read feedback back; what is damaged counts as missing."""
+    text = ((obj or {}).get("binaryData") or {}).get(EXPERIMENT_KEY)
+    try:
+        packed = zlib.decompress(b64decode(text)) if text else b""
+        return ExperimentLedger.model_validate_json(packed) if packed else None
+    except (ValueError, zlib.error):
+        return None
 
 
 def evidence_key(step: str) -> str:

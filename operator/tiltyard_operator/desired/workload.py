@@ -10,6 +10,7 @@ from tiltyard_api.v1alpha1.pipeline import Pipeline
 from tiltyard_api.v1alpha1.volumes import OUR_VOLUMES
 from tiltyard_operator.desired.config import Bundle, routing_key
 from tiltyard_operator.desired.fetching import options
+from tiltyard_operator.desired.ids import id_arguments, id_mounts, id_volumes
 from tiltyard_operator.desired.metadata import (
     APPLIED,
     PLAN_LABEL,
@@ -174,7 +175,11 @@ def template(owner: Owner, pipeline: Pipeline, bundle: Bundle, settings: Setting
             "terminationGracePeriodSeconds": GRACE,
             "initContainers": [_fetch(pipeline, bundle, override, settings)],
             "containers": [_engine(owner, pipeline, bundle, override, settings)],
-            "volumes": _volumes(owner, bundle) + list(override.get("volumes", ())),
+            "volumes": [
+                *_volumes(owner, bundle),
+                *id_volumes(pipeline),
+                *override.get("volumes", ()),
+            ],
         },
     }
 
@@ -211,6 +216,7 @@ def _engine(
         "--api-token": f"{TOKEN_FOLDER}/token",
         "--api-ca": f"{TOKEN_FOLDER}/ca.crt",
         "--grpc-port": str(PORTS["grpc"]),
+        **id_arguments(pipeline),
     }
     arguments = [word for pair in files.items() for word in pair]
     return {
@@ -230,6 +236,7 @@ def _engine(
             mount("state", STATE_FOLDER),
             mount("tmp", "/tmp"),  # noqa: S108 - a volume of the pod's own
             mount("token", TOKEN_FOLDER, read_only=True),
+            *id_mounts(pipeline),
             *sink_mounts(bundle.plan),
             *override.get("volumeMounts", ()),
         ],

@@ -1,0 +1,53 @@
+"""What feedback comes to over all engines of a Pipeline, whichever of them are gone by now. Pure."""
+
+from dataclasses import dataclass
+
+from tiltyard_api.experiment import ExperimentSums
+from tiltyard_api.experimentledger import ExperimentLedger, Heard
+from tiltyard_core.experiment import experiment_id
+from tiltyard_core.experiments.ledger import remember, total
+from tiltyard_operator.canaries import STORED_EVERY
+from tiltyard_operator.desired.config import Bundle
+from tiltyard_operator.observed import Observed
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What engines said of an experiment."""
+
+    ledger: ExperimentLedger | None = None
+    """All of it; None: there is no experiment."""
+
+    heard: tuple[Heard, ...] = ()
+    """What this process must remember until it is written down."""
+
+    @property
+    def sums(self) -> ExperimentSums | None:
+        """All feedback together; None: none."""
+        return total(self.ledger) if self.ledger else None
+
+
+def collect(seen: Observed, bundle: Bundle) -> Collected:
+    """Bring together what is kept, what is remembered and what pods say now."""
+    if bundle.plan.experiment is None:
+        return Collected()
+    heard = {one.sums.incarnation: one for one in seen.memory.heard}
+    for pod, said in seen.said.items():
+        if said.experiment:
+            heard[said.experiment.incarnation] = Heard(pod=pod, sums=said.experiment)
+    pods = {one.name for one in seen.pods}
+    ledger = remember(seen.experiment, experiment_id(bundle.plan), heard.values(), pods)
+    stored = seen.experiment.over if seen.experiment else ()
+    kept = tuple(one for name, one in heard.items() if name not in stored)
+    return Collected(ledger, kept)
+
+
+def to_be_stored(seen: Observed, collected: Collected, now: float) -> bool:
+    """Whether sums are to be written down: at once where somebody who counted goes."""
+    if collected.ledger is None or collected.ledger == seen.experiment:
+        return False
+    if not (collected.ledger.known or collected.ledger.gone):
+        return False
+    leaves = any(one.ending for one in seen.pods)
+    gone = seen.experiment is None or seen.experiment.over != collected.ledger.over
+    return leaves or gone or now - seen.kept_at >= STORED_EVERY
