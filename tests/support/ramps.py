@@ -1,5 +1,6 @@
 """A canary as the operator's pure half sees it: time, pods and objects are made up."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -83,6 +84,16 @@ class Ramp:
     def die(self) -> None:
         """End the operator: what it only remembered is gone."""
         self.memory = Memory()
+
+    def backup(self) -> Callable[[], None]:
+        """Give what takes the API server back to now; pods stay as they will be then."""
+        status, routing, evidence = self.status, self._routing, self.evidence
+
+        def restore() -> None:
+            self.status, self._routing, self.evidence = status, routing, evidence
+            self.die()
+
+        return restore
 
     def apply(self, document: Document) -> None:
         """Apply another manifest."""

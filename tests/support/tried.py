@@ -26,9 +26,16 @@ QUICK = [
 """A ramp that is soon at its end."""
 
 
-def tried(folder: Path, steps: Sequence[Object], *, replicas: int = 2, **guards: object) -> Object:
+def tried(
+    folder: Path,
+    steps: Sequence[Object],
+    *,
+    replicas: int = 2,
+    candidate: bytes | None = None,
+    **guards: object,
+) -> Object:
     """Give a Pipeline with a canary of a model that serves, and one that fails on trouble."""
-    models = {STABLE: scaled(1), CANDIDATE: failing(2)}
+    models = {STABLE: scaled(1), CANDIDATE: candidate or failing(2)}
     entries = []
     for name, model in models.items():
         file = folder / f"{name}.onnx"

@@ -112,7 +112,8 @@ class Pod:
         for container in [waiting] if waiting else self.main:
             if not container.running and self._may_start(container):
                 if container.ended is not None:
-                    self._furnish()  # a kubelet keeps volumes as their sources are
+                    with suppress(urllib3.exceptions.HTTPError):  # then they stay as they are
+                        self._furnish()  # a kubelet keeps volumes as their sources are
                 self._start(container, self._folders)
 
     def _furnish(self) -> None:

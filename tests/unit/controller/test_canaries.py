@@ -209,6 +209,34 @@ def test_a_clock_that_is_set_back_ends_no_stage_too_soon() -> None:
     assert ramp.routing.stage == 2
 
 
+def test_a_backup_that_is_restored_takes_the_ramp_back_and_all_pods_with_it() -> None:
+    ramp = begun(Ramp())
+    serve(ramp)
+    restore = ramp.backup()
+    ramp.look(60)
+    ramp.look(2)
+    ahead = ramp.table
+    assert (ramp.routing.stage, ramp.routing.weight) == (2, 50)
+    restore()
+    ramp.look(2)
+    assert (ramp.routing.stage, ramp.routing.weight) == (1, 10)
+    assert ramp.table.revision > ahead.revision
+    ramp.look(2)
+    assert ramp.says("RoutingSynced").status == "True"
+
+
+def test_what_an_engine_stopped_outlives_a_backup_that_is_restored() -> None:
+    ramp = begun(Ramp())
+    restore = ramp.backup()
+    stop_by_itself(ramp)
+    ramp.look(2)
+    assert ready(ramp) == ("False", "RolledBack")
+    restore()
+    ramp.look(2)
+    assert ramp.routing.latched
+    assert ready(ramp) == ("False", "RolledBack")
+
+
 def test_a_pod_that_does_not_answer_holds_the_ramp() -> None:
     ramp = begun(Ramp())
     serve(ramp)
