@@ -187,6 +187,29 @@ def status(
 
 
 @app.command()
+def report(
+    what: Annotated[
+        str, typer.Argument(metavar="PIPELINE|FILE", help="Of a cluster, or what is served here.")
+    ],
+    *,
+    namespace: Namespace = None,
+    url: Annotated[str, typer.Option(help="Management port of what serves FILE.")] = (
+        f"http://127.0.0.1:{MANAGEMENT_PORT}"
+    ),
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page of it, too.")
+    ] = None,
+    output: Annotated[Format, typer.Option("-o", "--output", help="How to show it.")] = (
+        Format.TABLE
+    ),
+) -> None:
+    """Say what an experiment and shadows have shown."""
+    from tiltyard.report import report as run
+
+    run(what, namespace, url, output.value, html)
+
+
+@app.command()
 def logs(  # noqa: PLR0913 - one argument an option
     target: Annotated[
         str,

@@ -130,5 +130,48 @@ class Verdict(Reported):
     best: Label | None = None
     """Variant that is shown to be better, or the control where every other is shown to be worse."""
 
-    comparisons: tuple[Comparison, ...] = Field(default=(), max_length=128)
+    comparisons: tuple[Comparison, ...] | None = Field(default=None, max_length=128)
     labels: tuple[LabelQuality, ...] | None = Field(default=None, max_length=16)
+
+
+class Times(Reported):
+    """How long a model takes, in seconds."""
+
+    calls: int
+    mean: float | None = None
+    median: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+
+
+class Agreement(Reported):
+    """A challenger beside its champion."""
+
+    step: Label
+    challenger: Label
+    champion: Label
+    compared: int
+    """Rows."""
+
+    matched: int
+    rate: float | None = None
+    low: float
+    """Lower end of the interval of Wilson, 95 %."""
+
+    high: float
+    times: Times
+    champion_times: Times
+
+
+class Report(Reported):
+    """All that is known of what a Pipeline tries."""
+
+    pipeline: Text
+    step: Label | None = None
+    """Of the experiment."""
+
+    alpha: float | None = None
+    verdict: Verdict | None = None
+    """Absent where there is no experiment."""
+
+    shadows: tuple[Agreement, ...] | None = None

@@ -15,9 +15,10 @@ def remembered(verdict: Verdict, before: Verdict | None, now: datetime) -> Verdi
         now: time of day.
 
     """
-    known = {(one.metric, one.variant): one for one in before.comparisons} if before else {}
+    earlier = before.comparisons or () if before else ()
+    known = {(one.metric, one.variant): one for one in earlier}
     rows = tuple(
-        _row(one, known.get((one.metric, one.variant)), now) for one in verdict.comparisons
+        _row(one, known.get((one.metric, one.variant)), now) for one in verdict.comparisons or ()
     )
     return verdict.model_copy(update={"comparisons": rows})
 

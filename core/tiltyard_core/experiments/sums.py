@@ -9,6 +9,7 @@ from tiltyard_api.experiment import (
     BUCKETS,
     BYTE,
     MOST_DRAWN,
+    MOST_STRATA,
     MOST_WINS,
     NET,
     REAL,
@@ -131,7 +132,10 @@ class DrawnCell:
 
 
 def merged(parts: Sequence[ExperimentSums]) -> ExperimentSums | None:
-    """Unite what engines counted of one experiment, each of which is there once; None: none."""
+    """Unite what engines counted of one experiment, each of which is there once; None: none.
+
+    Of too many strata the newest are kept.
+    """
     if not parts:
         return None
     groups: dict[str, list[StratumSums]] = {}
@@ -139,7 +143,7 @@ def merged(parts: Sequence[ExperimentSums]) -> ExperimentSums | None:
         groups.setdefault(stratum.id, []).append(stratum)
     strata = sorted(map(_stratum, groups.values()), key=lambda one: one.since)
     return ExperimentSums(
-        id=parts[0].id, incarnation=ALL, keyed=parts[0].keyed, strata=tuple(strata)
+        id=parts[0].id, incarnation=ALL, keyed=parts[0].keyed, strata=tuple(strata[-MOST_STRATA:])
     )
 
 

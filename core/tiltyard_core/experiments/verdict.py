@@ -42,7 +42,7 @@ def judge(sums: ExperimentSums | None, experiment: Experiment, variants: Sequenc
     mismatch = ConditionReason.SAMPLE_RATIO_MISMATCH
     found = _verdict(goal, mismatch, fault) if fault else _concluded(goal, mine, rule)
     labels = tuple(_labels(sums, experiment, variants))
-    return found.model_copy(update={"comparisons": tuple(rows), "labels": labels or None})
+    return found.model_copy(update={"comparisons": tuple(rows) or None, "labels": labels or None})
 
 
 def _concluded(goal: Metric, rows: Sequence[Comparison], rule: Rule) -> Verdict:

@@ -37,6 +37,11 @@ class Compiled:
         steps = [step.name for step in pipeline.spec.steps if step.canary]
         return {step: wanted(pipeline, step, self.plan) for step in steps}
 
+    @property
+    def experiment(self) -> bool:
+        """Whether there is feedback to be judged."""
+        return self.plan.experiment is not None
+
     def routing(
         self, revision: int, canaries: Mapping[str, CanaryRouting] = MappingProxyType({})
     ) -> RoutingTable:

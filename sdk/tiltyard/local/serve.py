@@ -66,25 +66,26 @@ def _serve(files: Sequence[Path], options: Options, watched: FileWatch) -> None:
     sources = Sources(store_folder(), options.claims, options.secrets)
     compiled = compile_all(served(read_manifests(files).served()), sources)
     sockets = _open_sockets(options)
-    flags = {**options.limits, **_records(options.records)}
+    flags = {**options.limits, **records_flags(options.records)}
     with serving(compiled, sockets, sources.store, flags, options.secrets) as service:
         if sockets.grpc:
             notice(f"gRPC at {url_of(sockets.grpc[0]).removeprefix('http://')}")
         result(ready_line(service))
         looked = 0.0
         while True:
-            ramps = any(one.canaries for one in service.compiled)
-            idle = LOOK_SECONDS if ramps else IDLE_SECONDS
+            moving = any(one.canaries or one.experiment for one in service.compiled)
+            idle = LOOK_SECONDS if moving else IDLE_SECONDS
             pause(POLL_SECONDS if watched.files else idle)
             service.check()
             if watched.changed():
                 follow(service, watched.files, sources)
-            if ramps and time.monotonic() - looked >= LOOK_SECONDS:
+            if moving and time.monotonic() - looked >= LOOK_SECONDS:
                 looked = time.monotonic()
                 service.move_ramps()
+                service.keep_verdicts()
 
 
-def _records(folder: Path | None) -> dict[str, str]:
+def records_flags(folder: Path | None) -> dict[str, str]:
     """Option of the engine for records; none where what writes them is not installed."""
     if folder is None or find_spec("pyarrow") is None:
         return {}

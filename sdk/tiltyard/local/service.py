@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,8 +15,10 @@ from tiltyard.local.ramps import Ramps, States, routings
 from tiltyard.local.signals import pause
 from tiltyard.local.sockets import Sockets, url_of
 from tiltyard.local.state import state_folder
+from tiltyard.local.verdicts import keep
 from tiltyard.transport import Transport
 from tiltyard_api.evidence import CanaryReport
+from tiltyard_api.experiment import ExperimentSums
 from tiltyard_api.routing import RoutingTable
 
 CONFIRM_SECONDS = 2.0
@@ -87,6 +90,18 @@ class Service:
             found = _statuses(management)
         if all(one.manifest.name in found for one in self.compiled):
             self._hand_over([self._look(one, found[one.manifest.name]) for one in self.compiled])
+
+    def keep_verdicts(self) -> None:
+        """Keep how experiments stand by what the engine says, for whoever asks for a report."""
+        mine = [one.manifest for one in self.compiled if one.experiment]
+        if not mine:
+            return
+        with Transport(self.management_url) as management:
+            found = _statuses(management)
+        for manifest in mine:
+            said = found.get(manifest.name, {}).get("experiment")
+            if said:
+                keep(manifest, ExperimentSums.model_validate(said), datetime.now(UTC))
 
     def _look(self, compiled: Compiled, status: Mapping[str, Any]) -> States:
         canaries = {one["name"]: one["canary"] for one in status["steps"] if one.get("canary")}

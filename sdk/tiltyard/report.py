@@ -1,0 +1,142 @@
+"""`tiltyard report`: what the experiment and the shadows of a Pipeline have shown."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from tiltyard.failure import Failure
+from tiltyard.local.verdicts import verdict
+from tiltyard.manifests import Manifest, read_manifests
+from tiltyard.notices import notice, result
+from tiltyard.reportpage import page
+from tiltyard.reporttables import picture
+from tiltyard.tables import console
+from tiltyard.transport import Transport
+from tiltyard_api.experiment import ExperimentSums
+from tiltyard_api.figures import VariantFigures
+from tiltyard_api.manifest import read_pipeline
+from tiltyard_api.v1alpha1.pipeline import PipelineSpec
+from tiltyard_api.v1alpha1.verdict import Agreement, Report
+from tiltyard_core.experiments.about import subject
+from tiltyard_core.experiments.shadow import beside
+
+
+def report(what: str, namespace: str | None, url: str, output: str, html: Path | None) -> None:
+    """Say what a Pipeline has shown.
+
+    Args:
+        what: name of a Pipeline of a cluster, or a manifest that is served on this machine.
+        namespace: of the Pipeline; None: where the kubeconfig says.
+        url: management port of the engine that serves the manifest.
+        output: `table`, `json` or `yaml`.
+        html: where a page goes, too.
+
+    Raises:
+        Failure: nothing is known of it.
+
+    """
+    found = _of_file(Path(what), url) if Path(what).is_file() else of_cluster(what, namespace)
+    if html:
+        html.write_text(page(found, datetime.now(UTC)))
+        notice(f"wrote {html}")
+    if output == "table":
+        console().print(picture(found))
+    elif output == "json":
+        result(found.model_dump_json(by_alias=True, exclude_none=True, indent=2))
+    else:
+        import yaml  # noqa: PLC0415 - seldom asked for
+
+        plain = found.model_dump(mode="json", by_alias=True, exclude_none=True)
+        result(yaml.safe_dump(plain, sort_keys=False).rstrip())
+
+
+def of_cluster(name: str, namespace: str | None) -> Report:
+    """Read what the operator says of a Pipeline.
+
+    Raises:
+        Failure: there is none, or it has neither experiment nor shadow.
+
+    """
+    from tiltyard.cluster import Cluster  # noqa: PLC0415 - what is served here needs no cluster
+    from tiltyard.status import read_status  # noqa: PLC0415 - likewise
+
+    with Cluster(namespace) as cluster:
+        document = cluster.pipeline(name)
+    spec = read_pipeline({"spec": document["spec"], "metadata": {"name": name}}).spec
+    about, status = subject(spec), read_status(document)
+    steps = status.steps or ()
+    return _told(
+        spec,
+        Report(
+            pipeline=name,
+            step=about.step if about else None,
+            alpha=about.experiment.alpha if about else None,
+            verdict=next((one.verdict for one in steps if one.verdict), None),
+        ),
+    )
+
+
+def of_engine(manifest: Manifest, url: str) -> Report:
+    """Ask the engine that serves a manifest.
+
+    Raises:
+        Failure: it does not answer, does not serve it, or there is nothing to report.
+
+    """
+    with Transport(url) as management:
+        status = management.get("/status").json()
+    mine = next((one for one in status["pipelines"] if one["name"] == manifest.name), None)
+    if mine is None:
+        names = ", ".join(one["name"] for one in status["pipelines"])
+        raise Failure(f"{url} serves {names}, not {manifest.name}: name its manifest, or --url")
+    spec = manifest.pipeline.spec
+    about = subject(spec)
+    try:
+        said = mine.get("experiment")
+        sums = ExperimentSums.model_validate(said) if said else None
+        shadows = tuple(_shadows(spec, mine["steps"]))
+    except ValidationError as error:
+        why = str(error).splitlines()[0]
+        raise Failure(f"{url} speaks of feedback in another way ({why}): is it as new?") from error
+    return _told(
+        spec,
+        Report(
+            pipeline=manifest.name,
+            step=about.step if about else None,
+            alpha=about.experiment.alpha if about else None,
+            verdict=verdict(manifest, sums, datetime.now(UTC)),
+            shadows=shadows or None,
+        ),
+    )
+
+
+def _of_file(file: Path, url: str) -> Report:
+    found = read_manifests([file]).pipelines
+    if len(found) != 1:
+        raise Failure(f"{file} holds {len(found)} Pipelines: name a file with one")
+    return of_engine(found[0], url)
+
+
+def _told(spec: PipelineSpec, found: Report) -> Report:
+    if spec.experiment is None and not any(one.shadow for one in spec.steps):
+        raise Failure(
+            f"{found.pipeline} has neither an experiment nor a shadow: add spec.experiment"
+        )
+    return found
+
+
+def _shadows(spec: PipelineSpec, steps: Sequence[Mapping[str, Any]]) -> Iterator[Agreement]:
+    figures = {
+        one["name"]: {
+            name: [VariantFigures.model_validate(said)] for name, said in one["variants"].items()
+        }
+        for one in steps
+    }
+    for step in spec.steps:
+        if step.shadow:
+            champion, mine = step.shadow.champion, figures[step.name]
+            for one in step.shadow.challengers:
+                yield beside(step.name, (champion, mine[champion]), (one.model, mine[one.model]))

@@ -1,0 +1,124 @@
+"""A report as tables of a terminal."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tiltyard.tables import plain_table
+from tiltyard_api.v1alpha1.verdict import Agreement, Comparison, LabelQuality, Report, Times
+
+
+def picture(report: Report) -> RenderableType:
+    """Draw a report."""
+    return Group(*_parts(report))
+
+
+def _parts(report: Report) -> Iterator[RenderableType]:
+    verdict = report.verdict
+    if verdict:
+        yield Text(f"{report.pipeline}, experiment on {report.step}: {verdict.reason}")
+        yield Text(verdict.message)
+        yield Text("")
+        yield _comparisons(verdict.comparisons or ())
+        yield Text(_legend(report))
+        if any(one.wins for one in verdict.comparisons or ()):
+            yield Text("")
+            yield _wins(verdict.comparisons or ())
+        if verdict.labels:
+            yield Text("")
+            yield _labels(verdict.labels)
+    elif report.step:
+        yield Text(f"{report.pipeline}: the operator has not said anything of {report.step} yet")
+    if report.shadows:
+        yield Text("")
+        yield _shadows(report.shadows)
+
+
+def _legend(report: Report) -> str:
+    sure = f"{100 * (1 - (report.alpha or 0.05)):g} %"
+    return (
+        f"difference to the control, with an interval that is right at all times at once ({sure});"
+        " p: valid whenever one looks; p at the end: of a test for one look, to compare with"
+    )
+
+
+def _comparisons(rows: Sequence[Comparison]) -> Table:
+    columns = ("metric", "variant", "is", "units", "mean", "of control", "difference", "from", "to")
+    table = plain_table(*columns, "p", "p at the end", "feedback needed")
+    for one in rows:
+        table.add_row(
+            one.metric,
+            one.variant,
+            one.finding,
+            f"{one.units} beside {one.control_units}",
+            _number(one.mean),
+            _number(one.control_mean),
+            _signed(one.estimate),
+            _signed(one.low),
+            _signed(one.high),
+            _p(one.p),
+            _p(one.fixed_p),
+            "" if one.needed is None else f"x {one.needed:.3g}",
+        )
+    return table
+
+
+def _wins(rows: Sequence[Comparison]) -> Table:
+    table = plain_table("metric", "ranker", "wins", "of the other", "ties", "p", "p at the end")
+    for one in rows:
+        if one.wins:
+            found = one.wins
+            counts = (str(found.wins), str(found.control_wins), str(found.ties))
+            table.add_row(one.metric, one.variant, *counts, _p(found.p), _p(found.sign_p))
+    return table
+
+
+def _labels(rows: Sequence[LabelQuality]) -> Table:
+    columns = ("metric", "variant", "labels", "accuracy", "precision", "recall", "F1", "ROC-AUC")
+    table = plain_table(*columns)
+    for one in rows:
+        area = _number(one.roc_auc)
+        error = "" if one.roc_auc_error is None else f" +- {one.roc_auc_error:.2g}"
+        shares = (one.accuracy, one.precision, one.recall, one.f1)
+        table.add_row(one.metric, one.variant, str(one.values), *map(_number, shares), area + error)
+    return table
+
+
+def _shadows(rows: Sequence[Agreement]) -> Table:
+    columns = ("shadow", "model", "compared", "match", "from", "to")
+    table = plain_table(*columns, "calls", "mean", "median", "95 %", "99 %")
+    for one in rows:
+        table.add_row(
+            one.step,
+            one.challenger,
+            str(one.compared),
+            _share(one.rate),
+            _share(one.low),
+            _share(one.high),
+            *_times(one.times),
+        )
+        table.add_row("", one.champion, "", "", "", "", *_times(one.champion_times))
+    return table
+
+
+def _times(times: Times) -> tuple[str, ...]:
+    lengths = (times.mean, times.median, times.p95, times.p99)
+    return str(times.calls), *("" if one is None else f"{1000 * one:.3g} ms" for one in lengths)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _signed(value: float | None) -> str:
+    return "" if value is None else f"{value:+.4g}"
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.4g} %"
+
+
+def _p(value: float | None) -> str:
+    return "" if value is None else f"{value:.2g}"
