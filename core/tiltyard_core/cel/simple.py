@@ -25,7 +25,7 @@ _SMALL = (
 )  # fmt: skip
 """Whole numbers that are exact as doubles."""
 
-_NO_FIELDS = ("in", "true", "false", "null")
+NO_FIELDS = ("in", "true", "false", "null")
 """Words that cannot stand behind a point."""
 
 Fields = Mapping[str, Mapping[str, TensorSpec]]
@@ -116,7 +116,7 @@ class _Parser:
             index = int(text)
             self._need("]")
         operator = self._next("sign")
-        known = self._fields[root] if root in ROOTS and name not in _NO_FIELDS else {}
+        known = self._fields[root] if root in ROOTS and name not in NO_FIELDS else {}
         spec = known.get(name)
         if spec is None or operator not in OPERATORS or not _has(spec, index):
             raise _NotSimpleError
