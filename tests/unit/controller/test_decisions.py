@@ -97,6 +97,8 @@ def test_how_many_pods_are_asked_for(
         ({"spec.models[0].source.secretName": "s3"}, Cause.SPEC),
         ({"spec.models[0].threads": 4}, Cause.SPEC),
         ({"spec.steps[0].split.hashKey.salt": "x"}, Cause.SPEC),
+        ({"spec.experiment": {"metrics": [{"name": "paid", "kind": "binary"}]}}, Cause.SPEC),
+        ({"spec.records": {"sink": {"uri": "stdout:"}}}, Cause.SPEC),
     ],
 )
 def test_what_replaces_pods_and_for_whose_sake(changes: Document, cause: Cause | None) -> None:
@@ -198,6 +200,17 @@ def test_a_failed_trial_is_told_and_tried_again_later_each_time() -> None:
     (attempt,) = seen.trials[resolve_key(seen_entries(seen)[0])]
     assert [replace(attempt, number=number).due for number in (0, 1, 2, 9)] == [
         NOW + seconds for seconds in (10, 20, 40, 600)
+    ]
+
+
+def test_a_secret_that_is_missing_is_looked_for_every_minute_at_least() -> None:
+    failed = {"a": (ConditionReason.SECRET_NOT_FOUND, "the Secret 'mine' is not there")}
+    seen, decision = decided(make_document(), facts=failed)
+    assert decision.stalled
+    assert decision.stalled.reason is ConditionReason.SECRET_NOT_FOUND
+    (attempt,) = seen.trials[resolve_key(seen_entries(seen)[0])]
+    assert [replace(attempt, number=number).due for number in (0, 1, 2, 3, 9)] == [
+        NOW + seconds for seconds in (10, 20, 40, 60, 60)
     ]
 
 
