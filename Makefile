@@ -75,7 +75,7 @@ lock: dev-env ## resolve the dependencies anew into requirements/
 	$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
 		--extra engine --extra sdk --extra operator --extra arrow --extra cel --extra cloud --extra grpc --extra simd --group dev pyproject.toml -c requirements/run.txt -o requirements/dev.txt
 	for image in "engine --extra engine --extra arrow --extra cel --extra cloud --extra grpc --extra simd" \
-		"engine-slim --extra engine --extra cloud --extra grpc --extra simd" "operator --extra operator"; do set -- $$image; name=$$1; shift; \
+		"engine-slim --extra engine --extra cloud --extra grpc --extra simd" "operator --extra operator --extra cel"; do set -- $$image; name=$$1; shift; \
 		$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
 			--no-emit-package flatbuffers --no-emit-package packaging $$* pyproject.toml -c requirements/dev.txt -c requirements/run.txt -o requirements/$$name.txt || exit 1; done
 	$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
