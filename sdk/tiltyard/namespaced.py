@@ -3,11 +3,12 @@
 import json
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from tiltyard.cluster import MANAGER, MODELS, PIPELINES, Cluster
 from tiltyard.failure import Failure
 from tiltyard.ownership import taken_over
-from tiltyard.places import Document, Revision, Tell, not_deployed
+from tiltyard.places import Document, Revision, Tell, kept_at, not_deployed
 from tiltyard.transport import Transport
 from tiltyard_api.v1alpha1.status import Condition, PipelineStatus
 
@@ -122,6 +123,21 @@ class NamespacePlace:
         if self._url:
             return Transport(self._url, connections)
         return self._cluster.service(name, "http")
+
+    def records(self, name: str) -> Path | str:
+        """Give the uri of the store that its manifest names.
+
+        Raises:
+            Failure: it names none.
+
+        """
+        uri = kept_at(self._cluster.pipeline(name)["spec"])
+        if uri is None or uri.startswith("stdout"):
+            raise Failure(
+                f"{name} keeps no records that can be read back: add spec.records with the uri of"
+                " a store as its sink"
+            )
+        return uri
 
     def close(self) -> None:
         """Nothing of a cluster ends with a client."""

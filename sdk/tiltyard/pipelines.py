@@ -8,6 +8,7 @@ from tiltyard.drafts import Draft, models_of
 from tiltyard.editing import EditedSteps
 from tiltyard.failure import EntityNotFoundError
 from tiltyard.places import Document, Place, Revision, Tell, not_deployed, pipeline_document
+from tiltyard.recorded import Records
 from tiltyard.rollback import chosen, rolled_back
 
 DEPLOY_SECONDS = 600.0
@@ -17,7 +18,7 @@ STATUS_OF = {"Running": "Running", "Degraded": "Running", "Stalled": "Error"}
 """Words that notebooks wait for, by the phase; any other phase is on its way."""
 
 
-class Pipeline(EditedSteps, Calls):
+class Pipeline(EditedSteps, Calls, Records):
     """A pipeline of a workspace.
 
     Args:
@@ -29,6 +30,7 @@ class Pipeline(EditedSteps, Calls):
 
     def __init__(self, place: Place, name: str, tell: Tell) -> None:
         Calls.__init__(self, place, name, tell)
+        Records.__init__(self, place, name)
         found = place.pipeline(name)
         EditedSteps.__init__(self, Draft(found["spec"] if found else None))
 

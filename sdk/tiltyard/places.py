@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from tiltyard.failure import Failure
@@ -94,6 +95,15 @@ class Place(Protocol):
         """Give its versions, newest last."""
         ...
 
+    def records(self, name: str) -> Path | str:
+        """Give the folder, or the uri of the store, that its records are in.
+
+        Raises:
+            Failure: it has none, or none that can be read back.
+
+        """
+        ...
+
     def engine(self, name: str, connections: int) -> Transport:
         """Give a way to its data port, for so many calls at once.
 
@@ -138,6 +148,13 @@ def model_document(name: str, namespace: str, spec: Document) -> Document:
 
 def _lines(what: str, error: InvalidManifest) -> Iterator[str]:
     yield from (f"{what}: {fault}" for fault in error.faults)
+
+
+def kept_at(spec: Document) -> str | None:
+    """Where a spec wants records to go; None where it does not say."""
+    sink = (spec.get("records") or {}).get("sink") or {}
+    uri = sink.get("uri")
+    return str(uri) if uri else None
 
 
 def not_deployed(name: str) -> Failure:

@@ -18,8 +18,9 @@ from tiltyard.failure import Failure
 from tiltyard.local.host import Host, Serving
 from tiltyard.local.resolving import Sources, resolve, store_folder
 from tiltyard.local.signals import Stopped, held_signals
-from tiltyard.places import Document, Revision, Tell, not_deployed
+from tiltyard.places import Document, Revision, Tell, kept_at, not_deployed
 from tiltyard.transport import Transport
+from tiltyard_api.recordfiles import DEFAULT_FOLDER
 from tiltyard_api.resolved import ModelToResolve, ResolvedModel
 from tiltyard_api.v1alpha1.model import ModelStatus
 from tiltyard_api.v1alpha1.models import ModelEntry
@@ -159,6 +160,12 @@ class FolderPlace:
         if serving is None:
             raise not_deployed(name)
         return Transport(serving.url, connections)
+
+    def records(self, name: str) -> Path | str:
+        """Give the folder of its records, or what its manifest says."""
+        document = self.pipeline(name)
+        uri = kept_at(document["spec"]) if document else None
+        return uri or self._folder / DEFAULT_FOLDER
 
     def close(self) -> None:
         """End everything that is served."""

@@ -16,12 +16,14 @@ from typing import Any
 from tiltyard.failure import Failure
 from tiltyard.local.compiled import compile_all
 from tiltyard.local.resolving import Sources, store_folder
+from tiltyard.local.serve import records_flags
 from tiltyard.local.service import Service, serving
 from tiltyard.local.signals import Stopped, held_signals, pause
 from tiltyard.local.sockets import open_sockets
 from tiltyard.local.watch import put_in_force, served
 from tiltyard.manifests import Manifest, read_manifests
 from tiltyard_api.names import pipeline_version
+from tiltyard_api.recordfiles import DEFAULT_FOLDER
 
 HOST = "127.0.0.1"
 LOOK_SECONDS = 0.5
@@ -54,7 +56,8 @@ def _serve(lines: Iterator[str], answer: Callable[[dict[str, Any]], None]) -> No
     if first is None:
         return
     compiled = compile_all(_manifests(first), sources)
-    with serving(compiled, open_sockets(HOST, 0, 0, 1), sources.store, LIMITS) as service:
+    flags = {**LIMITS, **records_flags(Path(DEFAULT_FOLDER))}
+    with serving(compiled, open_sockets(HOST, 0, 0, 1), sources.store, flags) as service:
         answer(_serving(service, "served by a new engine"))
         for line in _lines(lambda: _look(service)):
             try:
