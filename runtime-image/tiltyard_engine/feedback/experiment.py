@@ -191,8 +191,10 @@ class Assigning:
             with self._book.changing() as change:
                 for draw, variant in fresh.items():
                     put(change, first, draw, self._variants[variant])
-            level = self._words[first + LEVEL]
-            self._noted[place] = {one for one in known | set(fresh) if sampled(one, level)}
+            known.update(fresh)
+            higher = self._words[first + LEVEL]
+            if higher > level:
+                self._noted[place] = {one for one in known if sampled(one, higher)}
 
 
 def _drawn(served: Served) -> Iterator[tuple[int, int]]:

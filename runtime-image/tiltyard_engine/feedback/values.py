@@ -56,7 +56,7 @@ def _number(value: object, wanted: str) -> float:
     try:
         return float(value)
     except OverflowError:
-        return math.copysign(math.inf, value)
+        return math.inf if value > 0 else -math.inf
 
 
 def _beyond(value: object, wanted: str) -> Refusal:
