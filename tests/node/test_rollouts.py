@@ -4,6 +4,7 @@ import copy
 import json
 import os
 import signal
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -109,7 +110,9 @@ def test_a_killed_engine_is_named_and_comes_back(kubectl: Kubectl) -> None:
     name = victim["metadata"]["name"]
     for process in cgroups.processes(victim["metadata"]["uid"]):
         os.kill(process, signal.SIGKILL)
+    killed = time.monotonic()
     await_that(lambda: name in json.dumps(kubectl.get("typ/bikes")["status"]), NAMED_SECONDS)
+    print(f"named after {time.monotonic() - killed:.1f} s")  # noqa: T201 - shown by -rP
 
     def restarted() -> bool:
         status = kubectl.get("pod", name)["status"]
