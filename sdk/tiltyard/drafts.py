@@ -58,9 +58,9 @@ class Draft:
 
     def set(self, key: str, value: object) -> None:
         """Set another field of the spec; None takes it out."""
-        self._rest[key] = deepcopy(value)
-        if value is None:
-            del self._rest[key]
+        self._rest.pop(key, None)
+        if value is not None:
+            self._rest[key] = deepcopy(value)
 
     def get(self, key: str) -> Any:  # noqa: ANN401 - whatever JSON holds
         """Another field of the spec."""
@@ -105,10 +105,11 @@ class Draft:
         del self._steps[index]
 
     def clear(self) -> None:
-        """Take all steps out, and the validations of their outputs."""
+        """Take all steps out, and what is said of their outputs."""
         self._steps = []
         self._models = {}
-        self._rest.pop("validations", None)
+        for key in ("validations", "experiment"):
+            self._rest.pop(key, None)
 
     def at(self, index: int) -> Spec:
         """Find a step by its position, from 0.

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from tiltyard.drafts import Draft
+from tiltyard.expressions import PolarsExpression, to_cel
 from tiltyard.modelversions import ModelVersion
 
 Step = dict[str, Any]
@@ -183,13 +184,50 @@ class EditedSteps:
         self._draft.replace(index, "interleave", body)
         return self
 
+    def add_validations(self, **expressions: str | PolarsExpression) -> Self:
+        """Add rules that name bad rows; a row is answered whatever they say of it.
+
+        Args:
+            expressions: by name, CEL over `inputs` and `out` of one row, such as
+                `out.price[0] > 5e6`, or a simple expression of polars over the columns of answers,
+                such as `pl.col("out.price").list.get(0) > 5e6`; true: something is wrong.
+
+        """
+        rules = self._draft.get("validations") or []
+        added = [{"name": name, "expression": to_cel(one)} for name, one in expressions.items()]
+        kept = [one for one in rules if one["name"] not in expressions]
+        self._draft.set("validations", kept + added)
+        return self
+
+    def set_experiment(
+        self,
+        metrics: Sequence[Mapping[str, Any]] | None,
+        *,
+        alpha: float | None = None,
+        min_units: int | None = None,
+    ) -> Self:
+        """Say by which outcomes variants are compared; `feedback` tells them.
+
+        Args:
+            metrics: each with `name`, `kind` (`binary`, `count`, `value`, `label`) and what else a
+                manifest says of it; None: there is no experiment any more.
+            alpha: most probability of a wrong verdict.
+            min_units: units before there is a verdict.
+
+        """
+        said = {"metrics": metrics and [dict(one) for one in metrics], "alpha": alpha}
+        said |= {"minUnits": min_units}
+        wished = {key: value for key, value in said.items() if value is not None}
+        self._draft.set("experiment", wished if metrics else None)
+        return self
+
     def remove_step(self, index: int) -> Self:
         """Take a step out."""
         self._draft.remove(index)
         return self
 
     def clear(self) -> Self:
-        """Take all steps out, and the validations of what they gave."""
+        """Take all steps out, and validations and experiment with them."""
         self._draft.clear()
         return self
 

@@ -11,6 +11,7 @@ from tiltyard.ownership import taken_over
 from tiltyard.places import Document, Revision, Tell, kept_at, not_deployed
 from tiltyard.transport import Transport
 from tiltyard_api.v1alpha1.status import Condition, PipelineStatus
+from tiltyard_api.v1alpha1.verdict import Report
 
 LOOKS_EVERY = 0.5
 """Seconds between two looks at what is waited for."""
@@ -138,6 +139,17 @@ class NamespacePlace:
                 " a store as its sink"
             )
         return uri
+
+    def report(self, name: str) -> Report:
+        """Say what its experiment has shown, as the operator tells.
+
+        Raises:
+            Failure: it has none.
+
+        """
+        from tiltyard.report import of_document  # noqa: PLC0415 - for those who ask
+
+        return of_document(self._cluster.pipeline(name))
 
     def close(self) -> None:
         """Nothing of a cluster ends with a client."""

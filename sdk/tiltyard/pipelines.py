@@ -10,6 +10,7 @@ from tiltyard.failure import EntityNotFoundError
 from tiltyard.places import Document, Place, Revision, Tell, not_deployed, pipeline_document
 from tiltyard.recorded import Records
 from tiltyard.rollback import chosen, rolled_back
+from tiltyard_api.v1alpha1.verdict import Report
 
 DEPLOY_SECONDS = 600.0
 UNDEPLOY_SECONDS = 120.0
@@ -115,6 +116,15 @@ class Pipeline(EditedSteps, Calls, Records):
         if self._draft.steps == Draft(there["spec"]).steps:
             self._draft = deployed
         return self
+
+    def report(self) -> Report:
+        """Say what its experiment and its shadows have shown; a look at it spoils nothing.
+
+        Raises:
+            Failure: it has neither, or is not deployed.
+
+        """
+        return self._place.report(self._name)
 
     def versions(self) -> list[Revision]:
         """Give its versions, newest first."""

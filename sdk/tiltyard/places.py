@@ -10,6 +10,7 @@ from tiltyard.transport import Transport
 from tiltyard_api.faults import InvalidManifest
 from tiltyard_api.manifest import read_model, read_pipeline
 from tiltyard_api.names import API_VERSION
+from tiltyard_api.v1alpha1.verdict import Report
 
 Document = dict[str, Any]
 """A manifest, as JSON holds it."""
@@ -100,6 +101,15 @@ class Place(Protocol):
 
         Raises:
             Failure: it has none, or none that can be read back.
+
+        """
+        ...
+
+    def report(self, name: str) -> Report:
+        """Say what its experiment and its shadows have shown.
+
+        Raises:
+            Failure: it has neither, or is not deployed.
 
         """
         ...

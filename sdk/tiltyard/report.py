@@ -61,13 +61,23 @@ def of_cluster(name: str, namespace: str | None) -> Report:
 
     """
     from tiltyard.cluster import Cluster  # noqa: PLC0415 - what is served here needs no cluster
-    from tiltyard.status import read_status  # noqa: PLC0415 - likewise
 
     with Cluster(namespace) as cluster:
-        document = cluster.pipeline(name)
-    spec = read_pipeline({"spec": document["spec"], "metadata": {"name": name}}).spec
-    about, status = subject(spec), read_status(document)
-    steps = status.steps or ()
+        return of_document(cluster.pipeline(name))
+
+
+def of_document(document: Mapping[str, Any]) -> Report:
+    """Read what the operator says in the status of a Pipeline.
+
+    Raises:
+        Failure: it has neither experiment nor shadow.
+
+    """
+    from tiltyard.status import read_status  # noqa: PLC0415 - what is served here needs none
+
+    name = document["metadata"]["name"]
+    spec = read_pipeline(document).spec
+    about, steps = subject(spec), read_status(dict(document)).steps or ()
     return _told(
         spec,
         Report(

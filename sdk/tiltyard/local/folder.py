@@ -18,12 +18,14 @@ from tiltyard.failure import Failure
 from tiltyard.local.host import Host, Serving
 from tiltyard.local.resolving import Sources, resolve, store_folder
 from tiltyard.local.signals import Stopped, held_signals
+from tiltyard.manifests import read_manifests
 from tiltyard.places import Document, Revision, Tell, kept_at, not_deployed
 from tiltyard.transport import Transport
 from tiltyard_api.recordfiles import DEFAULT_FOLDER
 from tiltyard_api.resolved import ModelToResolve, ResolvedModel
 from tiltyard_api.v1alpha1.model import ModelStatus
 from tiltyard_api.v1alpha1.models import ModelEntry
+from tiltyard_api.v1alpha1.verdict import Report
 from tiltyard_core.signature import signature_faults
 
 MOST_REVISIONS = 10
@@ -166,6 +168,21 @@ class FolderPlace:
         document = self.pipeline(name)
         uri = kept_at(document["spec"]) if document else None
         return uri or self._folder / DEFAULT_FOLDER
+
+    def report(self, name: str) -> Report:
+        """Say what its experiment and its shadows have shown, as its engine counts.
+
+        Raises:
+            Failure: it has neither, or is not deployed.
+
+        """
+        from tiltyard.report import of_engine  # noqa: PLC0415 - for those who ask
+
+        serving = self._alive(name)
+        if serving is None:
+            raise not_deployed(name)
+        (manifest,) = read_manifests([self._manifest(name)]).pipelines
+        return of_engine(manifest, serving.management)
 
     def close(self) -> None:
         """End everything that is served."""
