@@ -52,6 +52,7 @@ FIRST = "p00000"
 """The Pipeline whose writes are recorded."""
 
 LONGEST = 1800.0
+LOOKS_EVERY = 0.5
 
 
 @dataclass
@@ -174,12 +175,14 @@ class Bench:
         total = self.figures.applies * self.figures.pipelines
         started = time.monotonic()
         operator = operators.start().await_work()
-        await_that(lambda: _applied(operator) >= total, LONGEST)
+        while _applied(operator) < total or len(self.cluster.names(DEPLOYMENT, "cold")) < len(
+            self.names
+        ):
+            if time.monotonic() - started > LONGEST or not operator.running:
+                raise SystemExit(f"{_applied(operator):.0f} of {total} applies were made")
+            time.sleep(LOOKS_EVERY)  # each look costs the operator something
         self.figures.cold_seconds = time.monotonic() - started
         self.figures.cold_cpu_seconds = _cpu_seconds(operator)
-        found = len(self.cluster.names(DEPLOYMENT, "cold"))
-        if found != self.figures.pipelines:
-            raise SystemExit(f"{found} Deployments, not {self.figures.pipelines}")
         _settle(operator)
         self.figures.reconciles = operator.count("tiltyard_operator_reconciles_total")
         return operator
@@ -252,7 +255,10 @@ def _cpus(deployment: Object) -> str:
 def _settle(operator: OperatorProcess) -> None:
     """Wait until nothing was written for as long as pods may wait for a node, and looks apart."""
     writes, since = -1.0, time.monotonic()
+    begun = since
     while time.monotonic() - since < 50:
+        if since - begun > LONGEST:
+            raise SystemExit("the operator does not come to rest")
         now = operator.count("tiltyard_operator_writes_total") - operator.count(
             'tiltyard_operator_writes_total{kind="Lease"'
         )
