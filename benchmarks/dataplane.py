@@ -62,7 +62,7 @@ def open_dataplane(manifest: Path) -> Answer:
     their answers, with all that a served request pays for except its transport: limits, decode,
     draw, steps, encode, ids, headers and counters.
     """
-    loaded = _load(manifest)
+    loaded = load(manifest)
     counters = CounterFile(
         Path(tempfile.mkdtemp()) / "counters", Layout(engine_series([loaded.plan])), 1
     )
@@ -86,7 +86,8 @@ def open_dataplane(manifest: Path) -> Answer:
     return answer
 
 
-def _load(manifest: Path) -> Loaded:
+def load(manifest: Path) -> Loaded:
+    """Load a manifest as the engine does."""
     pipeline = read_pipeline(yaml.safe_load(manifest.read_text()))
     store = Path(tempfile.mkdtemp())
     access = Access(folder=manifest.parent)

@@ -2,15 +2,28 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 
-from tiltyard_api.tensors import TensorSpec
+from tiltyard_api.tensors import TensorType
 from tiltyard_engine.columns import DTYPES, Array, Column
 from tiltyard_engine.ring import Piece, aligned
 
 
-def stacked(columns: Sequence[Column], tensor: TensorSpec) -> Piece | None:
+class Shaped(Protocol):
+    """What a plan says of a tensor, an input or an output."""
+
+    @property
+    def type(self) -> TensorType:
+        """Of its elements."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one row."""
+
+
+def stacked(columns: Sequence[Column], tensor: Shaped) -> Piece | None:
     """Rows one behind the other; None where they differ, or are not what the plan says."""
     try:
         stacked = np.concatenate(columns) if len(columns) > 1 else columns[0]
@@ -25,7 +38,7 @@ def stacked(columns: Sequence[Column], tensor: TensorSpec) -> Piece | None:
     return np.ascontiguousarray(stacked).reshape(-1).view(np.uint8).data
 
 
-def views(record: memoryview, rows: int, tensors: Sequence[TensorSpec]) -> Iterator[Array]:
+def views(record: memoryview, rows: int, tensors: Sequence[Shaped]) -> Iterator[Array]:
     """Tensors that lie one behind the other, as `stacked` has made them."""
     position = 0
     for tensor in tensors:

@@ -169,7 +169,8 @@ def test_lines_on_standard_output_are_rows(workshop: Workshop) -> None:
         settled(engine, 120)
     said = lines(engine.log())
     assert [line["metadata"]["inference_id"] for line in said] == ledger
-    assert said[3]["in"] == {"x": 3} and said[3]["out"] == {"y": [6]}
+    assert said[3]["in"] == {"x": 3}
+    assert said[3]["out"] == {"y": [6]}
 
 
 def test_what_is_left_out_or_hashed_is_nowhere(workshop: Workshop, place: Path) -> None:

@@ -87,9 +87,7 @@ def balance(engine: Engine, stream: str = "inferences") -> Balance:
 
 def settled(engine: Engine, offered: int, stream: str = "inferences") -> Balance:
     """Wait until so many rows have come to an end."""
-    return eventually(
-        lambda: balance(engine, stream), lambda b: b.offered == offered and b.settled
-    )
+    return eventually(lambda: balance(engine, stream), lambda b: b.offered == offered and b.settled)
 
 
 def rows(place: Path | str, **wanted: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - as `read` takes them

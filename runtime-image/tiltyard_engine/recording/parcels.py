@@ -12,11 +12,10 @@ from collections.abc import Sequence
 import msgspec
 
 from tiltyard_api.plan import Plan, PlanRecords
-from tiltyard_api.tensors import TensorSpec
 from tiltyard_engine.call import Call, Served
-from tiltyard_engine.columns import Column, Columns
+from tiltyard_engine.columns import Columns
 from tiltyard_engine.ring import Piece, aligned
-from tiltyard_engine.stacking import stacked, views
+from tiltyard_engine.stacking import Shaped, stacked, views
 from tiltyard_engine.validations.verdicts import ERROR
 
 HEAD = struct.Struct("=IIII")
@@ -60,7 +59,7 @@ class Parcel(msgspec.Struct):
 
     error: str | None = None
     row_ids: list[str] | None = None
-    """Where rows have ids of their own."""
+    """Where rows have ids that do not follow from the call's."""
 
     @property
     def rows(self) -> int:
@@ -73,9 +72,11 @@ class Parcels:
 
     def __init__(self, plan: Plan, records: PlanRecords) -> None:
         request = plan.request if records.inputs else ()
-        self._inputs = [TensorSpec(name=t.key, type=t.type, shape=t.shape) for t in request]
+        outputs = plan.steps[-1].outputs
+        self._inputs = [tensor.key for tensor in request]
+        self._outputs = [tensor.name for tensor in outputs]
         self._last = plan.steps[-1].name
-        self._tensors = [*self._inputs, *plan.steps[-1].outputs]
+        self._tensors: list[Shaped] = [*request, *outputs]
         self._keys = plan.key_fields if records.inputs else ()
         self._validations = len(plan.validations or ())
 
@@ -85,15 +86,11 @@ class Parcels:
 
     def stacked(self, stream: int, calls: Sequence[Call], times: list[int]) -> list[Piece] | None:
         """Several calls; None where one has tensors of another form."""
-        last, inputs, pieces = self._last, len(self._inputs), []
-        for place, tensor in enumerate(self._tensors):
-            name = tensor.name
-            columns: list[Column] = (
-                [call.tensors[name] for call in calls]
-                if place < inputs
-                else [call.outputs[last][name] for call in calls]
-            )
-            piece = stacked(columns, tensor)
+        last, pieces = self._last, []
+        columns = [[call.tensors[name] for call in calls] for name in self._inputs]
+        columns += [[call.outputs[last][name] for call in calls] for name in self._outputs]
+        for column, tensor in zip(columns, self._tensors, strict=True):
+            piece = stacked(column, tensor)
             if piece is None:
                 return None
             pieces.append(piece)
@@ -127,9 +124,9 @@ class Parcels:
             return parcels
         facts = msgspec.msgpack.decode(body, type=Facts)
         found = list(views(record[HEAD.size + aligned(length) :], rows, self._tensors))
-        named = list(zip((tensor.name for tensor in self._tensors), found, strict=True))
         count = len(self._inputs)
-        return [Parcel(facts, dict(named[:count]), dict(named[count:]))]
+        inputs: Columns = dict(zip(self._inputs, found[:count], strict=True))
+        return [Parcel(facts, inputs, dict(zip(self._outputs, found[count:], strict=True)))]
 
     def _parcel(self, call: Call, time: int) -> Parcel:
         served = list(call.served.values())
@@ -144,12 +141,12 @@ class Parcels:
         )
         return Parcel(
             facts,
-            {tensor.name: call.tensors[tensor.name] for tensor in self._inputs},
+            {name: call.tensors[name] for name in self._inputs},
             None if call.refusal else call.outputs[self._last],
             {name: found for models in call.beside.values() for name, found in models.items()},
             [_parts(one, call.rows) for one in served] if call.divided else [],
             str(call.refusal.reason) if call.refusal else None,
-            [call.row_id(row) for row in range(call.rows)] if call.rows_apart else None,
+            None if call.row_ids is None else list(call.row_ids),
         )
 
     def _verdicts(self, call: Call) -> list[bytes]:

@@ -248,6 +248,8 @@ def _ids(parcel: Parcel, each: NDArray[np.int64]) -> ArrowArray:
     ids = parcel.facts.ids
     if parcel.row_ids is not None:
         return pa.array(parcel.row_ids, pa.string())
+    if parcel.parts:
+        return pa.array([f"{ids[0]}-{row}" for row in range(parcel.rows)], pa.string())
     return pa.array([ids[call] for call in each], pa.string())
 
 
@@ -283,7 +285,7 @@ def _input_arrays(tensor: RequestTensor, column: Column) -> Iterator[tuple[str, 
         if tensor.shape in ((), (1,)):
             yield tensor.columns[0], pa.array(column.reshape(-1), LEAF_TYPES[tensor.type])
             return
-    spec = TensorSpec(name=tensor.key, type=tensor.type, shape=tensor.shape)
+    spec = TensorSpec(name=tensor.columns[0], type=tensor.type, shape=tensor.shape)
     yield tensor.columns[0], output_column(spec, column)[1]
 
 

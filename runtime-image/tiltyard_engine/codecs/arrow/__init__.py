@@ -1,1 +1,1 @@
-"""Rows as Arrow IPC, file or stream. The only package that knows pyarrow; imported on first use."""
+"""Rows as Arrow IPC, file or stream. Imported on first use."""
