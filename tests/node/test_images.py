@@ -6,7 +6,7 @@ from cluster.node import images
 from kubectl import Kubectl
 from pods import inside
 
-pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("node"), pytest.mark.full]
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.xdist_group("node"), pytest.mark.full]
 
 BOUNDS = {"engine": 430, "operator": 150}
 """Megabytes above the base."""

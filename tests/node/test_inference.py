@@ -12,7 +12,7 @@ from kubectl import Kubectl
 from pods import ROLLS_SECONDS
 from waiting import await_that
 
-pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("node"), pytest.mark.full]
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.xdist_group("node"), pytest.mark.full]
 
 
 def test_a_real_inference_passes(binaries: Binaries, kubectl: Kubectl, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from waiting import await_that
 
 Object = dict[str, Any]
 
-pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("node"), pytest.mark.full]
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.xdist_group("node"), pytest.mark.full]
 
 FLOATS = 2 * MEMORY * 2**20 // 4
 """Numbers that take twice the memory of a pod."""

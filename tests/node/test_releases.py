@@ -20,7 +20,7 @@ from waiting import await_that
 Object = dict[str, Any]
 UnderTraffic = Callable[[Callable[[], None]], None]
 
-pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("node"), pytest.mark.full]
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.xdist_group("node"), pytest.mark.full]
 
 BREAKS_THE_NODE = True
 """See `turn` in conftest.py."""

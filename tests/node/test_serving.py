@@ -17,7 +17,7 @@ from pods import CPUS, MEMORY, address, asked_inside, engines
 Object = dict[str, Any]
 
 pytestmark = [
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(1800),
     pytest.mark.xdist_group("node"),
     pytest.mark.full,
     pytest.mark.usefixtures("served"),

@@ -16,7 +16,7 @@ from pods import ROLLS_SECONDS, address, bikes_from
 
 Object = dict[str, Any]
 
-pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("node"), pytest.mark.full]
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.xdist_group("node"), pytest.mark.full]
 
 FILES = {name: (MODELS / f"bike-{name}.onnx").read_bytes() for name in ("gb", "rf")}
 
