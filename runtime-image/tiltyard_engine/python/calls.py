@@ -2,51 +2,27 @@
 
 Every call makes a pipe and puts its end for the answer, with the arrays, into a queue that all
 processes of the engine and all workers of the model share. The kernel hands it to one worker; what
-the worker answers, and that it died, comes back on the other end. Where arrays are too long for the
-queue, a pair of sockets stands in for the pipe: they follow on it.
+the worker answers, and that it died, comes back on the other end (`asked.py`). Arrays too long for
+the queue lie in memory that is lent (`segments.py`), and where there is none, a pair of sockets
+stands in for the pipe: they follow on it.
 """
 
-import math
-import os
-import select
 import socket
-import struct
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from tiltyard_api.plan import PlanModel, PlanTensor
+from tiltyard_api.plan import PlanModel
 from tiltyard_api.tensors import ANY_LENGTH
 from tiltyard_api.v1alpha1.models import Batch
 from tiltyard_engine.columns import Array
-from tiltyard_engine.model import DEAR, ModelDownError, ModelError, ModelTimeoutError
+from tiltyard_engine.model import DEAR, ModelDownError, ModelError
+from tiltyard_engine.python.asked import Asked, Until, Way, fits_queue
 from tiltyard_engine.python.state import Health, State
-from tiltyard_engine.python.worker.frames import (
-    FrameError,
-    Piece,
-    packed,
-    read_lengths,
-    unpacked,
-)
-from tiltyard_engine.python.worker.serve import (
-    ANSWER,
-    COUNT,
-    MESSAGE,
-    MISFIT,
-    ROOM,
-    WELL,
-    WORDS,
-)
-
-INLINE_BYTES = 32 << 10
-"""Arrays up to this size travel with the call itself; larger ones follow on a socket."""
-
-RIGHTS = struct.Struct("i")
-"""A descriptor that is handed over."""
+from tiltyard_engine.python.worker.frames import FrameError, Packed, packed, places, unpacked
+from tiltyard_engine.python.worker.serve import ANSWER, MISFIT, WELL, WORDS
 
 OUTPUT_BYTES = 64 << 20
 """Most bytes of one answer: a worker must not fill the engine's memory."""
@@ -54,8 +30,9 @@ OUTPUT_BYTES = 64 << 20
 HEADER_BYTES = 32 << 10
 """Most bytes of an answer's lengths."""
 
-LAST_WORDS = 5.0
-"""Seconds to wait for the keeper to say how a worker ended; mostly milliseconds."""
+AHEAD = 2
+"""Short calls of one request that wait in the queue beyond those at work: no worker sleeps between
+two rows then, and has to be woken, which is a quarter of what a row costs."""
 
 
 class RaisedError(ModelError):
@@ -76,41 +53,6 @@ class Artifact:
     interpreter: Path
 
 
-@dataclass(slots=True)
-class _Asked:
-    """A call on its way."""
-
-    answer: int
-    """Descriptor on which the answer comes."""
-
-    rows: int
-    deaths: int
-    """How many workers had ended before."""
-
-    def read(self, size: int, seconds: float) -> bytes | None:
-        """Read what has come; None: nothing came in time. Empty: its worker is gone."""
-        try:
-            return os.read(self.answer, size) if self._ready(seconds) else None
-        except ConnectionError:
-            return b""
-
-    def read_into(self, view: memoryview, seconds: float) -> int | None:
-        """Read like `read`, in place."""
-        try:
-            return os.readv(self.answer, [view]) if self._ready(seconds) else None
-        except ConnectionError:
-            return 0
-
-    def _ready(self, seconds: float) -> bool:
-        poll = select.poll()
-        poll.register(self.answer, select.POLLIN)
-        return bool(poll.poll(math.ceil(seconds * 1000)))
-
-    def close(self) -> None:
-        """Leave; what is still answered reaches nobody."""
-        os.close(self.answer)
-
-
 class PythonModel:
     """A model whose calls run in workers; the workers themselves are the keeper's."""
 
@@ -128,8 +70,12 @@ class PythonModel:
         """Of its workers: how far they step back for others."""
 
         self.queue, self.workers_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._types = [tensor.type.value for tensor in model.inputs]
-        self._output_types = [tensor.type.value for tensor in model.outputs]
+        self._way = Way(self.queue, self.state, self.workers)
+        self._timeout = model.timeout
+        self._single = model.batch is Batch.SINGLE
+        self._types = tuple(tensor.type.value for tensor in model.inputs)
+        self._output_types = tuple(tensor.type.value for tensor in model.outputs)
+        self._output_shapes = [tensor.shape for tensor in model.outputs]
 
     @property
     def workers(self) -> int:
@@ -145,35 +91,46 @@ class PythonModel:
             ModelError: the function failed, or its worker ended.
 
         """
-        deadline = time.monotonic() + (timeout or self.model.timeout)
-        asked = self._ask(inputs, deadline)
+        until, arrays = self._until(timeout), packed(inputs, self._types)
+        while (asked := self._ask(arrays, until)) is None:
+            self._way.wait_for_room(until)
         try:
-            return self._answer(asked, deadline)
+            return self._answer(asked, _rows(inputs))
         finally:
             asked.close()
 
     def run_each(
         self, calls: Iterable[Sequence[Array]], *, timeout: float | None = None
     ) -> list[list[Array]]:
-        """Run several calls, on as many workers as there are at once."""
-        deadline = time.monotonic() + (timeout or self.model.timeout)
-        waiting, results = deque[_Asked](), list[list[Array]]()
+        """Run several calls, on as many workers as there are at once.
+
+        Where one fails, some of those behind it may have run, too.
+        """
+        until = self._until(timeout)
+        waiting, results = deque[tuple[Asked, int]](), list[list[Array]]()
         try:
             for inputs in calls:
-                if len(waiting) == self.workers:
-                    results.append(self._next(waiting, deadline))
-                waiting.append(self._ask(inputs, deadline))
+                arrays = packed(inputs, self._types)
+                most = self.workers + (AHEAD if fits_queue(arrays) else 0)
+                while len(waiting) >= most or (asked := self._ask(arrays, until)) is None:
+                    if (
+                        waiting
+                    ):  # read it even where only room is wanted: its worker may wait for us
+                        results.append(self._next(waiting))
+                    else:
+                        self._way.wait_for_room(until)
+                waiting.append((asked, _rows(inputs)))
             while waiting:
-                results.append(self._next(waiting, deadline))
+                results.append(self._next(waiting))
         finally:
-            for asked in waiting:
+            for asked, _ in waiting:
                 asked.close()
         return results
 
-    def _next(self, waiting: deque[_Asked], deadline: float) -> list[Array]:
-        asked = waiting.popleft()
+    def _next(self, waiting: deque[tuple[Asked, int]]) -> list[Array]:
+        asked, rows = waiting.popleft()
         try:
-            return self._answer(asked, deadline)
+            return self._answer(asked, rows)
         finally:
             asked.close()
 
@@ -191,150 +148,81 @@ class PythonModel:
 
     def why_down(self) -> str | None:
         """Why its workers keep dying; None while they do not."""
-        if not self.state.down:
-            return None
+        return self._down_words() if self.state.health is Health.DOWN else None
+
+    def _down_words(self) -> str:
         return f"keeps failing and is tried again in a while; its last worker {self.state.words}"
 
     def after_fork(self) -> None:
         """Leave the queue's other end to those who read it."""
         self.workers_end.close()
+        self._way = Way(self.queue, self.state, self.workers)
 
     def close(self) -> None:
         """Leave the queue; workers end when everybody has."""
+        self._way.segments.close()
         self.queue.close()
         self.workers_end.close()
 
-    def _ask(self, inputs: Sequence[Array], deadline: float) -> _Asked:
-        """Put a call into the queue."""
-        down = self.why_down()
-        if down:
-            raise ModelDownError(down)
-        lengths, pieces, size = packed(inputs, self._types)
-        inline = size <= INLINE_BYTES
-        rows = inputs[0].shape[0] if inputs[0].shape else 1
-        mine, theirs = os.pipe() if inline else _socket_pair()
-        asked = _Asked(mine, rows, self.state.deaths)
-        try:
-            try:
-                message = [COUNT.pack(len(lengths)), lengths, *(pieces if inline else ())]
-                self._enqueue(message, theirs, deadline)
-            finally:
-                os.close(theirs)
-            if not inline:
-                self._send(asked, pieces, deadline)
-        except BaseException:
-            asked.close()
-            raise
-        return asked
+    def _until(self, timeout: float | None) -> Until:
+        seconds = timeout or self._timeout
+        return Until(time.monotonic() + seconds, seconds)
 
-    def _enqueue(self, message: Sequence[Piece], caller: int, deadline: float) -> None:
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, RIGHTS.pack(caller))]
-        while True:
-            try:
-                self.queue.sendmsg(message, rights, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                poll = select.poll()
-                poll.register(self.queue, select.POLLOUT)
-                poll.poll(math.ceil(self._left(deadline) * 1000))
-            else:
-                return
+    def _ask(self, arrays: Packed, until: Until) -> Asked | None:
+        """Put a call into the queue; None: it is full."""
+        health, deaths = self.state.read()
+        if health == Health.DOWN:
+            raise ModelDownError(self._down_words())
+        return self._way.ask(arrays, deaths, until)
 
-    def _send(self, asked: _Asked, pieces: Iterable[Piece], deadline: float) -> None:
-        """Send what was too long for the queue, once a worker reads it."""
-        with socket.socket(fileno=os.dup(asked.answer)) as stream:
-            for piece in pieces:
-                stream.settimeout(self._left(deadline))
-                try:
-                    stream.sendall(piece)
-                except TimeoutError:
-                    self._left(deadline)
-                except OSError:
-                    raise ModelError(self._how_it_ended(asked)) from None
-            stream.settimeout(None)
-
-    def _answer(self, asked: _Asked, deadline: float) -> list[Array]:
+    def _answer(self, asked: Asked, rows: int) -> list[Array]:
         data = bytearray()
-        self._receive(asked, data, ANSWER.size, deadline)
+        asked.receive(data, ANSWER.size)
         how, length = ANSWER.unpack_from(data)
         if length > (HEADER_BYTES if how == WELL else 4 * WORDS):
             raise ModelError("answered with lengths that are too long")
-        start = ANSWER.size + length
-        self._receive(asked, data, start, deadline)
-        header = bytes(data[ANSWER.size : start])
+        begin = ANSWER.size + length
+        asked.receive(data, begin)
+        header = bytes(data[ANSWER.size : begin])
         if how != WELL:
+            asked.take_back(data[begin:])
             words = header.decode(errors="replace")
             raise MisfitError(words) if how == MISFIT else RaisedError(words)
         try:
-            arrays, size = read_lengths(header, len(self.model.outputs))
+            where, size = places(header, self._output_types)
             if size > OUTPUT_BYTES:
                 most = f"{OUTPUT_BYTES >> 20} MiB"
                 raise MisfitError(f"gave {size} bytes of outputs, more than {most}: return less")
-            outputs = unpacked(
-                self._rest(asked, data[start:], size, deadline),
-                arrays,
-                self._output_types,
-            )
+            if len(data) >= begin + size:
+                outputs = unpacked(data, begin, where)
+                tail = data[begin + size :]
+            else:
+                outputs = unpacked(asked.rest(data[begin:], size), 0, where)
+                tail = bytearray()
         except FrameError as error:
             raise ModelError(f"answered with something else than arrays: {error}") from error
-        for tensor, output in zip(self.model.outputs, outputs, strict=True):
-            self._check_shape(tensor, output, asked.rows)
+        asked.take_back(tail)
+        leading = () if self._single else (rows,)
+        for output, shape in zip(outputs, self._output_shapes, strict=True):
+            if output.shape != (*leading, *shape):
+                self._check_shapes(outputs, leading)
         return outputs
 
-    def _receive(self, asked: _Asked, data: bytearray, size: int, deadline: float) -> None:
-        """Receive until there are so many bytes; whatever else has come is taken with them."""
-        while len(data) < size:
-            more = asked.read(MESSAGE, self._left(deadline))
-            if more is None:
-                continue
-            if not more:
-                raise ModelError(self._how_it_ended(asked))
-            data += more
-
-    def _rest(self, asked: _Asked, begun: bytearray, size: int, deadline: float) -> memoryview:
-        """Receive the arrays, of which some bytes have come already, into memory of their own."""
-        if len(begun) >= size:
-            return memoryview(begun)[:size]
-        view, got = np.empty(size, np.uint8).data, len(begun)
-        view[:got] = begun
-        while got < size:
-            more = asked.read_into(view[got:], self._left(deadline))
-            if more is None:
-                continue
-            if not more:
-                raise ModelError(self._how_it_ended(asked))
-            got += more
-        return view
-
-    def _left(self, deadline: float) -> float:
-        """Seconds that are left."""
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise ModelTimeoutError(f"took longer than {self.model.timeout:g} s")
-        return left
-
-    def _how_it_ended(self, asked: _Asked) -> str:
-        words = self.state.words_after(asked.deaths, LAST_WORDS)
-        return f"its worker {words or 'ended during the call; the log may say why'}"
-
-    def _check_shape(self, tensor: PlanTensor, output: Array, rows: int) -> None:
-        leading = () if self.model.batch is Batch.SINGLE else (rows,)
-        wanted = (*leading, *tensor.shape)
-        if wanted == output.shape:
-            return
-        if len(wanted) != output.ndim or not all(
-            want in (ANY_LENGTH, got) for want, got in zip(wanted, output.shape, strict=True)
-        ):
-            lengths = ["any" if n == ANY_LENGTH else str(n) for n in wanted]
-            of = "" if self.model.batch is Batch.SINGLE else f" for {rows} rows"
-            raise MisfitError(
-                f"gave {tensor.graph_name!r} of shape {list(output.shape)}, outputs says"
-                f" [{', '.join(lengths)}]{of}"
-            )
+    def _check_shapes(self, outputs: Sequence[Array], leading: tuple[int, ...]) -> None:
+        """Refuse outputs of other lengths; some may be of any."""
+        for tensor, output in zip(self.model.outputs, outputs, strict=True):
+            wanted = (*leading, *tensor.shape)
+            if len(wanted) != output.ndim or not all(
+                want in (ANY_LENGTH, got) for want, got in zip(wanted, output.shape, strict=True)
+            ):
+                lengths = ["any" if n == ANY_LENGTH else str(n) for n in wanted]
+                of = f" for {leading[0]} rows" if leading else ""
+                raise MisfitError(
+                    f"gave {tensor.graph_name!r} of shape {list(output.shape)}, outputs says"
+                    f" [{', '.join(lengths)}]{of}"
+                )
 
 
-def _socket_pair() -> tuple[int, int]:
-    """Two ends on which much can be sent either way."""
-    pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-    for end in pair:
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, ROOM)
-    return pair[0].detach(), pair[1].detach()
+def _rows(inputs: Sequence[Array]) -> int:
+    shape = inputs[0].shape
+    return shape[0] if shape else 1

@@ -7,12 +7,10 @@ it does late, no caller waits for.
 import ctypes
 import json
 import os
-import select
 import selectors
 import shutil
 import signal
 import socket
-import struct
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -26,7 +24,7 @@ from tiltyard_engine.python.calls import PythonModel
 from tiltyard_engine.python.lines import Lines
 from tiltyard_engine.python.process import Worker, end_strays, groups
 from tiltyard_engine.python.state import Health
-from tiltyard_engine.python.worker.serve import MESSAGE, ONE_DESCRIPTOR
+from tiltyard_engine.python.worker.serve import DESCRIPTOR, MESSAGE, RIGHTS_BYTES
 
 TICK_SECONDS = 0.1
 """How often memory and running times are looked at."""
@@ -79,10 +77,10 @@ def run_keeper(models: Sequence[PythonModel], scratch: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor says when
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # who starts us may hold signals back
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
-    keeper = Keeper(models, scratch)
+    keeper = Keeper(models, scratch, told)
     try:
-        while not select.select([told], [], [], 0)[0]:
-            keeper.turn(told)
+        while keeper.turn():
+            pass
     finally:
         keeper.end()
 
@@ -111,7 +109,8 @@ def keeping(models: Sequence[PythonModel], scratch: Path) -> Iterator[int]:
 class Keeper:
     """All workers of an engine."""
 
-    def __init__(self, models: Sequence[PythonModel], scratch: Path) -> None:
+    def __init__(self, models: Sequence[PythonModel], scratch: Path, told: int) -> None:
+        """Look after the workers of these models until `told` can be read."""
         self._scratch = scratch / "python"
         shutil.rmtree(self._scratch, ignore_errors=True)  # of one that was killed
         self._scratch.mkdir(parents=True)
@@ -121,22 +120,23 @@ class Keeper:
         self._slots = [Slot(model, n) for model in models for n in range(model.workers)]
         self._totals = [0] * len(models)
         self._selector = selectors.DefaultSelector()
+        self._selector.register(told, selectors.EVENT_READ)
         self._counted = 0.0
 
-    def turn(self, told: int) -> None:
-        """Do what is due; then wait for news, but not for long."""
+    def turn(self) -> bool:
+        """Do what is due; then wait for news, but not for long. False: it is time to end."""
         now = time.monotonic()
         for slot in self._slots:
             if slot.worker is None and slot.due <= now:
                 self._start(slot, now)
-        if told not in self._selector.get_map():
-            self._selector.register(told, selectors.EVENT_READ)
         for key, _ in self._selector.select(TICK_SECONDS):
-            if isinstance(key.data, Slot):
-                self._news(key.data, int(key.fd))
+            if not isinstance(key.data, Slot):
+                return False
+            self._news(key.data, int(key.fd))
         self._watch(time.monotonic())
         for model in self._models:
             self._tell(model)
+        return True
 
     def end(self) -> None:
         """End every worker."""
@@ -289,13 +289,14 @@ def _refuse_waiting(queue: socket.socket) -> None:
     """Let go of calls that nobody will take: their callers see the socket closed."""
     while True:
         try:
-            message, ancillary, _, _ = queue.recvmsg(MESSAGE, ONE_DESCRIPTOR, socket.MSG_DONTWAIT)
+            message, ancillary, _, _ = queue.recvmsg(MESSAGE, RIGHTS_BYTES, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return
         if not message:  # the engine is gone
             return
         for _, _, data in ancillary:
-            os.close(struct.unpack("i", data)[0])
+            for (descriptor,) in DESCRIPTOR.iter_unpack(data):
+                os.close(descriptor)
 
 
 def _how_it_ended(code: int | None) -> str:

@@ -16,14 +16,15 @@ from pathlib import Path
 from tiltyard_engine import NO_TELEMETRY
 from tiltyard_engine.python import worker
 from tiltyard_engine.python.calls import PythonModel
+from tiltyard_engine.python.segments import sealed
 from tiltyard_engine.python.worker.serve import Task
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
+STATM_BYTES = 256
+"""More than seven numbers have."""
+
 PIPE_BYTES = 1 << 20
 """Room for what is printed: whoever prints much seldom waits for us."""
-
-SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-"""A page that shrank under its reader would end the reader."""
 
 PASSED_ON = ("LANG", "LC_ALL", "LC_CTYPE", "PATH", "TZ")
 """Of our environment: nothing that may hold a secret."""
@@ -35,9 +36,7 @@ class Worker:
     def __init__(self, model: PythonModel, scratch: Path) -> None:
         self.model = model
         self._folder = Path(tempfile.mkdtemp(prefix="worker-", dir=scratch))
-        cell = os.memfd_create("busy", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(cell, PAGE)
-        fcntl.fcntl(cell, fcntl.F_ADD_SEALS, SEALS)
+        cell = sealed("busy", PAGE)
         self._cell = mmap.mmap(cell, PAGE, prot=mmap.PROT_READ)
         self.output, output = os.pipe()
         self.report, report = os.pipe()
@@ -50,6 +49,9 @@ class Worker:
             for descriptor in (cell, output, report):
                 os.close(descriptor)
         self.pid = self._process.pid
+        self._statm = os.open(f"/proc/{self.pid}/statm", os.O_RDONLY)
+        """Kept open: it is read so often that looking it up would cost more than reading."""
+
         os.setpriority(os.PRIO_PROCESS, self.pid, model.nice)
         self.exit = os.pidfd_open(self.pid)
         """Becomes readable when it has ended."""
@@ -92,7 +94,7 @@ class Worker:
     def resident(self) -> int:
         """Bytes of memory that it holds."""
         try:
-            return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * PAGE
+            return int(os.pread(self._statm, STATM_BYTES, 0).split()[1]) * PAGE
         except (OSError, IndexError):  # it has ended
             return 0
 
@@ -105,7 +107,7 @@ class Worker:
         """Clear away what is left of one that has ended; returns its exit code."""
         self.kill()  # those it started
         code = self._process.wait()
-        for descriptor in (self.output, self.report, self.exit):
+        for descriptor in (self.output, self.report, self.exit, self._statm):
             os.close(descriptor)
         self._cell.close()
         shutil.rmtree(self._folder, ignore_errors=True)

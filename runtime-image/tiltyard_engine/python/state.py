@@ -39,10 +39,10 @@ class State:
         """How the workers are."""
         return Health(_HEAD.unpack_from(self._memory)[0])
 
-    @property
-    def down(self) -> bool:
-        """Whether calls are refused."""
-        return bool(_HEAD.unpack_from(self._memory)[0] == Health.DOWN)
+    def read(self) -> tuple[int, int]:
+        """Health and deaths at once: what a call wants to know."""
+        health, deaths, _ = _HEAD.unpack_from(self._memory)
+        return health, deaths
 
     @property
     def deaths(self) -> int:

@@ -12,7 +12,8 @@ from python_models import DOUBLE, PATIENCE, ask, kept, made, running, until, wri
 from tiltyard_engine.columns import DTYPES, Array
 from tiltyard_engine.execute import Job, Outcome, Ran, execute
 from tiltyard_engine.model import ModelError
-from tiltyard_engine.python.calls import INLINE_BYTES, OUTPUT_BYTES, PythonModel
+from tiltyard_engine.python.asked import INLINE_BYTES
+from tiltyard_engine.python.calls import OUTPUT_BYTES, PythonModel
 
 ECHO = """
 def process_data(input_data):
@@ -40,7 +41,9 @@ def test_every_type_crosses_both_ways(tmp_path: Path, kind: str) -> None:
     assert output.tolist() == values.tolist()
 
 
-@pytest.mark.parametrize("numbers", [0, 1, INLINE_BYTES // 4, INLINE_BYTES // 4 + 1, 1_000_003])
+@pytest.mark.parametrize(
+    "numbers", [0, 1, INLINE_BYTES // 4, INLINE_BYTES // 4 + 1, 1_000_003, 3_000_003]
+)
 def test_arrays_of_any_size_cross_unchanged(tmp_path: Path, numbers: int) -> None:
     shape = {"type": "float32", "shape": [-1]}
     fields = {"inputs": [{"name": "x", **shape}], "outputs": [{"name": "y", **shape}]}

@@ -10,23 +10,32 @@ are sent as a JSON list. Whoever reads trusts neither lengths nor bytes.
 import functools
 import json
 import math
+import mmap
 import struct
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 Array = np.ndarray[Any, Any]
 
+Memory = bytearray | memoryview | mmap.mmap
 Piece = bytes | memoryview
+Types = tuple[str, ...]
+"""Type of each array, in order."""
+
 Lengths = tuple[tuple[tuple[int, ...], int], ...]
 """Shape and bytes of each array."""
+
+Packed = tuple[bytes, list[Piece], int]
+"""Lengths of arrays, their bytes in pieces, and how many bytes those are."""
 
 ALIGNED = 8
 COPIED_BYTES = 4096
 """Below it a copy is quicker than a view."""
 
 MOST_DIMENSIONS = 32
+MOST_NUMBERS = 1 << 48
 STRING = "string"
 
 
@@ -34,8 +43,19 @@ class FrameError(Exception):
     """What came is not what was agreed."""
 
 
-def packed(arrays: Sequence[Array], types: Sequence[str]) -> tuple[bytes, list[Piece], int]:
-    """Lengths of arrays, their bytes in pieces, and how many bytes those are."""
+class Place(NamedTuple):
+    """Where an array lies among the bytes of all."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any] | None
+    """None: texts."""
+
+    start: int
+    size: int
+
+
+def packed(arrays: Sequence[Array], types: Types) -> Packed:
+    """Write arrays as they cross."""
     lengths: list[tuple[tuple[int, ...], int]] = []
     pieces: list[Piece] = []
     total = 0
@@ -66,64 +86,66 @@ def _bytes_of(array: Array, kind: str) -> Piece:
 
 
 @functools.lru_cache(maxsize=64)
-def read_lengths(header: bytes, count: int) -> tuple[Lengths, int]:
-    """Shape and bytes of each array, and how many bytes follow.
+def places(header: bytes, types: Types) -> tuple[tuple[Place, ...], int]:
+    """Where each array will lie, and how many bytes follow.
 
     Raises:
-        FrameError: these are no lengths of so many arrays.
+        FrameError: these are no lengths of such arrays.
 
     """
     if len(header) % 8:
         raise FrameError("lengths are cut")
     numbers = struct.unpack(f"<{len(header) // 8}q", header)
-    arrays, place = [], 0
+    found, at, start = [], 0, 0
     try:
-        for _ in range(count):
-            dimensions = numbers[place]
+        for kind in types:
+            dimensions = numbers[at]
             if not 0 <= dimensions <= MOST_DIMENSIONS:
                 raise FrameError(f"{dimensions} dimensions")
-            shape = numbers[place + 1 : place + 1 + dimensions]
-            size = numbers[place + 1 + dimensions]
-            if size < 0 or min(shape, default=0) < 0:
-                raise FrameError("a length below 0")
-            arrays.append((shape, size))
-            place += dimensions + 2
+            shape = numbers[at + 1 : at + 1 + dimensions]
+            size = numbers[at + 1 + dimensions]
+            found.append(_place(shape, kind, start, size))
+            at += dimensions + 2
+            start += size + -size % ALIGNED
     except IndexError:
         raise FrameError("lengths are missing") from None
-    if place != len(numbers):
+    if at != len(numbers):
         raise FrameError("more lengths than arrays")
-    return tuple(arrays), sum(size + -size % ALIGNED for _, size in arrays)
+    return tuple(found), start
 
 
-def unpacked(
-    view: memoryview,
-    arrays: Lengths,
-    types: Sequence[str],
-) -> list[Array]:
-    """Arrays over the bytes that came; they share the memory.
+def _place(shape: tuple[int, ...], kind: str, start: int, size: int) -> Place:
+    if size < 0 or min(shape, default=0) < 0:
+        raise FrameError("a length below 0")
+    if math.prod(filter(None, shape)) > MOST_NUMBERS:  # of none, where one length is 0
+        raise FrameError(f"lengths beyond any memory: {list(shape)}")
+    dtype = None if kind == STRING else np.dtype(kind)
+    if dtype is not None and math.prod(shape) * dtype.itemsize != size:
+        raise FrameError(f"{size} bytes for {kind}{list(shape)}")
+    return Place(shape, dtype, start, size)
+
+
+def unpacked(data: Memory, begin: int, where: Sequence[Place]) -> list[Array]:
+    """Arrays over bytes that came and may be written to; they share the memory.
+
+    Args:
+        data: what came.
+        begin: where in it the arrays begin, a multiple of eight.
+        where: what `places` gave; so many bytes must have come.
 
     Raises:
-        FrameError: bytes and shapes do not belong together.
+        FrameError: texts are none, or do not fit their shape.
 
     """
-    start = 0
-    result = []
-    for (shape, size), kind in zip(arrays, types, strict=True):
-        result.append(_array(view[start : start + size], shape, kind))
-        start += size + -size % ALIGNED
-    return result
+    return [
+        _texts(data[begin + start : begin + start + size], shape)
+        if dtype is None
+        else np.ndarray(shape, dtype, data, begin + start)
+        for shape, dtype, start, size in where
+    ]
 
 
-def _array(data: memoryview, shape: tuple[int, ...], kind: str) -> Array:
-    if kind == STRING:
-        return _texts(data, shape)
-    dtype = np.dtype(kind)
-    if math.prod(shape) * dtype.itemsize != data.nbytes:
-        raise FrameError(f"{data.nbytes} bytes for {kind}{list(shape)}")
-    return np.frombuffer(data, dtype).reshape(shape)
-
-
-def _texts(data: memoryview, shape: tuple[int, ...]) -> Array:
+def _texts(data: bytes | Memory, shape: tuple[int, ...]) -> Array:
     try:
         texts = json.loads(bytes(data))
     except ValueError as error:

@@ -22,7 +22,7 @@ from types import ModuleType
 import numpy as np
 
 from .confine import confine
-from .frames import Array, Piece, packed, read_lengths, unpacked
+from .frames import Array, Piece, Place, Types, packed, places, unpacked
 from .outputs import WrongOutputError, arrays_of
 
 MESSAGE = 1 << 16
@@ -31,16 +31,24 @@ MESSAGE = 1 << 16
 ROOM = 1 << 20
 """What a socket or pipe may hold of large arrays, if the system lets it: fewer turns for them."""
 
-ONE_DESCRIPTOR = socket.CMSG_SPACE(struct.calcsize("i"))
+DESCRIPTOR = struct.Struct("i")
+"""Handed over with a call: the caller's end of a pipe or socket, and then, if arrays lie there,
+memory that it lends."""
 
-COUNT = struct.Struct("<I")
+RIGHTS_BYTES = socket.CMSG_SPACE(2 * DESCRIPTOR.size)
+
+COUNT = struct.Struct("<Q")
 """In front of a call: bytes of its lengths."""
 
-ANSWER = struct.Struct("<BI")
-"""In front of an answer: how it went, and bytes of its lengths or of what went wrong."""
+ANSWER = struct.Struct("<II")
+"""In front of an answer: how it went, and bytes of its lengths or of what went wrong. Both are
+eight bytes long, so that arrays lie in what is read as they must for numpy."""
 
 WELL, RAISED, MISFIT = range(3)
 """How a call went: the function raised something, or returned what it should not."""
+
+KEPT, FREE = range(2)
+"""Behind an answer to a call that lent memory: whether the function still holds any of it."""
 
 WORDS = 500
 """Most characters of what went wrong."""
@@ -71,9 +79,9 @@ class Task:
     """Type of each, by name."""
 
     @functools.cached_property
-    def types(self) -> tuple[list[str], list[str]]:
+    def types(self) -> tuple[Types, Types]:
         """Types of inputs and of outputs, in order."""
-        return list(self.inputs.values()), list(self.outputs.values())
+        return tuple(self.inputs.values()), tuple(self.outputs.values())
 
 
 class LoadFault(Exception):  # noqa: N818 - the field's word
@@ -104,20 +112,28 @@ def main(text: str) -> None:
 
 def _serve_all(task: Task, function: Function) -> None:
     """Answer calls until the engine is gone."""
-    cell = memoryview(mmap.mmap(task.cell, mmap.PAGESIZE)).cast("q")
+    busy_since = memoryview(mmap.mmap(task.cell, mmap.PAGESIZE)).cast("q")
     os.close(task.cell)
     queue = socket.socket(fileno=task.queue)
+    room = bytearray(MESSAGE)
     while True:
-        message, ancillary, _, _ = queue.recvmsg(MESSAGE, ONE_DESCRIPTOR)
-        if not message:
+        size, ancillary, _, _ = queue.recvmsg_into([room], RIGHTS_BYTES)
+        if not size:
             return
-        cell[0] = time.monotonic_ns()
-        (caller,) = struct.unpack("i", ancillary[0][2])
+        busy_since[0] = time.monotonic_ns()
+        rights = ancillary[0][2]
+        (caller,) = DESCRIPTOR.unpack_from(rights)
         try:
-            _serve(caller, message, task, function)
+            if len(rights) == DESCRIPTOR.size:
+                _serve(caller, room[:size], task, function)
+            else:
+                (lent,) = DESCRIPTOR.unpack_from(rights, DESCRIPTOR.size)
+                _serve_lent(caller, lent, room[:size], task, function)
+        except (BrokenPipeError, ConnectionError):
+            pass  # a caller who left is no trouble
         finally:
             os.close(caller)
-        cell[0] = 0
+        busy_since[0] = 0
 
 
 def _load(path: Path) -> Function:
@@ -162,20 +178,47 @@ def _report(pipe: int, what: Mapping[str, str]) -> None:
     os.close(pipe)
 
 
-def _serve(caller: int, message: bytes, task: Task, function: Function) -> None:
-    """Answer one call. A caller who left is no trouble."""
+def _serve(caller: int, message: bytearray, task: Task, function: Function) -> None:
+    """Answer one call whose arrays came with it, or follow."""
+    where, begin, size = _announced(message, task)
+    if len(message) >= begin + size:
+        arrays = unpacked(message, begin, where)
+    else:
+        arrays = unpacked(_received(caller, size), 0, where)
+    pieces, size = _answer(arrays, task, function)
+    if size > MESSAGE:
+        _write_all(caller, pieces)
+    else:
+        _write(caller, b"".join(pieces))
+
+
+def _serve_lent(caller: int, lent: int, message: bytearray, task: Task, function: Function) -> None:
+    """Answer one call whose arrays lie in memory that is lent until then."""
+    where, _, size = _announced(message, task)
     try:
-        inputs = _inputs(caller, message, task)
-        pieces, size = _answer(inputs, task, function)
-        if size > MESSAGE:
-            with contextlib.suppress(OSError):  # a bound of the user's; or no pipe
-                fcntl.fcntl(caller, fcntl.F_SETPIPE_SZ, ROOM)
-            for piece in pieces:
-                _write(caller, piece)
-        else:
-            _write(caller, b"".join(pieces))
-    except (BrokenPipeError, ConnectionError):
-        pass
+        # Populated at once: a fault for each page would cost more than copying all of them.
+        memory = mmap.mmap(lent, size, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
+    finally:
+        os.close(lent)
+    held = sys.getrefcount(memory)
+    pieces, size = _answer(unpacked(memory, 0, where), task, function)
+    if size > MESSAGE:
+        _write_all(caller, pieces)  # which empties it
+        answer = b""
+    else:
+        answer = b"".join(pieces)
+        pieces.clear()
+    # Every array in that memory refers to it, and so does every view of one.
+    free = sys.getrefcount(memory) == held
+    _write(caller, answer + bytes([FREE if free else KEPT]))
+
+
+def _write_all(caller: int, pieces: list[Piece]) -> None:
+    """Write what is long, and let go of it."""
+    with contextlib.suppress(OSError):  # a bound of the user's; or no pipe
+        fcntl.fcntl(caller, fcntl.F_SETPIPE_SZ, ROOM)
+    while pieces:
+        _write(caller, pieces.pop(0))
 
 
 def _write(caller: int, piece: Piece) -> None:
@@ -185,27 +228,28 @@ def _write(caller: int, piece: Piece) -> None:
         written += os.write(caller, memoryview(piece)[written:])
 
 
-def _inputs(caller: int, message: bytes, task: Task) -> dict[str, Array]:
-    """Arrays of a call: short ones came with the message, the others follow on the socket."""
+def _announced(message: bytearray, task: Task) -> tuple[tuple[Place, ...], int, int]:
+    """Where a call's arrays lie, where in the message they begin, and how many bytes they are."""
     (length,) = COUNT.unpack_from(message)
-    start = COUNT.size + length
-    lengths, size = read_lengths(message[COUNT.size : start], len(task.inputs))
-    view = memoryview(bytearray(message[start:]))
-    if view.nbytes < size:
-        view, got = np.empty(size, np.uint8).data, 0
-        while got < size:
-            more = os.readv(caller, [view[got:]])
-            if not more:
-                raise ConnectionResetError
-            got += more
-    arrays = unpacked(view, lengths, task.types[0])
-    return dict(zip(task.inputs, arrays, strict=True))
+    begin = COUNT.size + length
+    where, size = places(bytes(message[COUNT.size : begin]), task.types[0])
+    return where, begin, size
 
 
-def _answer(inputs: dict[str, Array], task: Task, function: Function) -> tuple[list[Piece], int]:
+def _received(caller: int, size: int) -> memoryview:
+    view, got = np.empty(size, np.uint8).data, 0
+    while got < size:
+        more = os.readv(caller, [view[got:]])
+        if not more:
+            raise ConnectionResetError
+        got += more
+    return view
+
+
+def _answer(arrays: list[Array], task: Task, function: Function) -> tuple[list[Piece], int]:
     """Run the function. Whatever it raises becomes words; what would end us still does."""
     try:
-        result = function(inputs)
+        result = function(dict(zip(task.inputs, arrays, strict=True)))
         arrays = arrays_of(result, task.outputs)
         lengths, pieces, size = packed(arrays, task.types[1])
     except WrongOutputError as error:
