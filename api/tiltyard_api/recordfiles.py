@@ -10,6 +10,9 @@ DEFAULT_FOLDER = ".tiltyard/records"
 INFERENCES = "inferences"
 """The stream of what callers were answered; those of challengers are called STEP.MODEL."""
 
+FEEDBACK = "feedback"
+"""The stream of the outcomes that callers told of."""
+
 CLOSED = ".parquet"
 OPEN = ".arrow"
 

@@ -93,9 +93,7 @@ class Worker:
         context = Context(time.perf_counter_ns, draw, watched=False)
         scheduler = Scheduler(loop, context, max(1, int(cpus()) // self._settings.workers))
         settings, takers = self._settings, self._takers()
-        routes = open_faces(
-            self._pipelines, settings.partition, settings.sizes, takers=takers
-        )
+        routes = open_faces(self._pipelines, settings.partition, settings.sizes, takers=takers)
         app = App(routes, scheduler, loop, self._block, self._settings.max_in_flight)
         server = Server(app.handle, app.refuse, self._settings.limits)
         grpc = make_grpc(app, self._pipelines, self._settings) if ports.grpc else None
@@ -127,7 +125,9 @@ class Worker:
         age = self._settings.feedback_age
         found = [one.opened for one in self._pipelines if one.opened]
         takers = {one.tag: (one, Taker(one, self._block, age)) for one in found}
-        return Takers(takers, self._block) if takers else None
+        records = {one.opened.tag: one.recording for one in self._pipelines if one.opened}
+        kept = {tag: recording for tag, recording in records.items() if recording}
+        return Takers(takers, self._block, kept) if takers else None
 
     def _announce(self) -> None:
         """Tell the management port, and whoever waits for the start, that requests are taken."""

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from tiltyard.failure import Failure
 from tiltyard.recordstore import Place, begun, files_by_stream, in_time, place_of
-from tiltyard_api.recordfiles import INFERENCES, OPEN_SECONDS
+from tiltyard_api.recordfiles import FEEDBACK, INFERENCES, OPEN_SECONDS
 
 Table = Any
 """pyarrow has no types of its own."""
@@ -56,12 +56,15 @@ class Wanted:
         found = ("time", REQUEST, ROW, "metadata.inference_id", "metadata.error", "anomaly.count")
         asked = name.startswith(VARIANTS) and self.variant is not None
         by_name = name == f"anomaly.{self.anomaly}"
-        return self.keeps(name) or name in found or asked or by_name
+        return self.keeps(name) or name in found or asked or by_name or "." not in name
 
     @property
     def newest(self) -> bool:
         """Whether a limit keeps the newest rows: where there is no whole range to begin at."""
         return self.since is None or self.until is None
+
+
+ANY = Wanted()
 
 
 def read(  # noqa: PLR0913 - each is a filter of its own
@@ -107,6 +110,7 @@ def read(  # noqa: PLR0913 - each is a filter of its own
     if not streams:
         raise Failure(f"there are no records of {pipeline!r} in {place}: correct the place or name")
     table = _inferences(opened, in_time(streams.pop(INFERENCES, ()), since, until), wanted)
+    table = _with_feedback(table, opened, streams.pop(FEEDBACK, ()), wanted)
     for files in streams.values():
         table = _beside(table, opened, files, wanted)
     return table.select([name for name in _ordered(table.column_names) if wanted.keeps(name)])
@@ -244,6 +248,28 @@ def _beside(table: Table, place: Place, files: Sequence[str], wanted: Wanted) ->
     return table
 
 
+def _with_feedback(table: Table, place: Place, files: Sequence[str], wanted: Wanted) -> Table:
+    """Add what callers told of rows, the newest of each metric; days may lie between."""
+    import pyarrow as pa  # noqa: PLC0415 - an extra
+
+    if not table.num_rows or not files:
+        return table
+    parts = [part for name in in_time(files, None, None) if (part := _rows(place, name, ANY))]
+    ids, requests = table.column("metadata.inference_id"), table.column(REQUEST)
+    rows = zip(ids.to_pylist(), requests.to_pylist(), table.column(ROW).to_pylist(), strict=True)
+    keys = [(one, row if one == request else 0) for one, request, row in rows]
+    told: dict[str, dict[tuple[str, int], float]] = {}
+    for one in _together(parts).sort_by("time").to_pylist() if parts else ():
+        key = one["metadata.inference_id"], one["row"] or 0
+        told.setdefault(one["metric"], {})[key] = one["value"]
+    for metric, values in told.items():
+        name = f"feedback.{metric}"
+        if wanted.keeps(name):
+            column = pa.array([values.get(key) for key in keys], pa.float64())
+            table = table.append_column(name, column)
+    return table
+
+
 def _key(table: Table) -> Any:  # noqa: ANN401 - pyarrow's
     """What tells rows apart, as one text."""
     import pyarrow as pa  # noqa: PLC0415 - an extra
@@ -259,5 +285,5 @@ def _group(name: str) -> str:
 
 def _ordered(names: Sequence[str]) -> list[str]:
     """Columns as the data port orders its groups."""
-    order = {"time": 0, "in": 1, "out": 2, "anomaly": 4, "metadata": 5}
+    order = {"time": 0, "in": 1, "out": 2, "anomaly": 4, "feedback": 5, "metadata": 6}
     return sorted(names, key=lambda name: order.get(_group(name), 3))

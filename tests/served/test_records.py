@@ -1,5 +1,6 @@
 """Records of whole engines: every row that was answered is written down, or counted as lost."""
 
+import json
 import os
 import resource
 import signal
@@ -249,3 +250,33 @@ def test_challengers_divided_batches_and_failures_are_rows_too(
     assert {row["metadata.error"] for row in failed} == {"ModelFailed"}
     assert {row["out.y"] for row in failed} == {None}
     assert len(failed) == 20
+
+
+def test_feedback_stands_beside_the_row_that_it_is_about(workshop: Workshop, place: Path) -> None:
+    split = {"variants": [{"model": "one", "weight": 1}, {"model": "two", "weight": 1}]}
+    pipeline = compiled(
+        workshop,
+        models={"one": scaled(2.0), "two": scaled(3.0)},
+        steps=[{"name": "score", "split": split}],
+        experiment={
+            "metrics": [{"name": "paid", "kind": "binary"}, {"name": "spent", "kind": "value"}]
+        },
+    )
+    with running(workshop, pipeline, flags=["--records", str(place)]) as engine:
+        ledger = asked(engine, range(20))
+        told = [
+            {"inferenceId": one, "metric": metric, "value": value}
+            for number, one in enumerate(ledger[:10])
+            for metric, value in (("paid", number % 2), ("spent", number / 4))
+        ]
+        body = json.dumps([*told, told[0]]).encode()
+        head = f"POST /feedback HTTP/1.1\r\nHost: tests\r\nContent-Length: {len(body)}\r\n\r\n"
+        (answer,) = exchange([engine.connect()], [head.encode() + body])
+        assert (answer.status, answer.json["accepted"]) == (202, 20)
+        settled(engine, 20)
+        settled(engine, 20, "feedback")
+        found = rows(place)
+    assert [row["metadata.inference_id"] for row in found] == ledger
+    assert [row["feedback.paid"] for row in found[:10]] == [n % 2 for n in range(10)]
+    assert [row["feedback.spent"] for row in found[:10]] == [n / 4 for n in range(10)]
+    assert {row["feedback.paid"] for row in found[10:]} == {None}

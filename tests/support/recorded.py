@@ -22,6 +22,7 @@ def compiled(
     records: Mapping[str, Any] | None = None,
     models: Mapping[str, bytes] | None = None,
     steps: Sequence[Mapping[str, Any]] = STEPS,
+    **more: object,
 ) -> Compiled:
     """Compile a Pipeline, by default one that doubles, with what it says of records."""
     folder = workshop.folder / NAME
@@ -33,7 +34,9 @@ def compiled(
         {"name": name, "framework": "onnx", "source": {"uri": f"file:{name}.onnx"}}
         for name in models
     ]
-    spec = {"models": entries, "steps": list(steps), **({"records": records} if records else {})}
+    spec = {"models": entries, "steps": list(steps), **more}
+    if records:
+        spec["records"] = records
     document = {
         "apiVersion": "tiltyard.dev/v1alpha1",
         "kind": "Pipeline",

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import msgspec
 
@@ -26,6 +27,7 @@ from tiltyard_engine.feedback.results import (
 from tiltyard_engine.feedback.strata import Strata
 from tiltyard_engine.feedback.sums import Sums
 from tiltyard_engine.feedback.values import value_of
+from tiltyard_engine.recording.taking import Recording
 
 SKEW_SECONDS = 300
 """By so much may the clock of another engine be ahead of ours."""
@@ -212,11 +214,18 @@ class Takers:
     Args:
         takers: by the tags of the Pipelines, with what knows their ids.
         block: the worker's.
+        records: what writes feedback down, by the same tags.
 
     """
 
-    def __init__(self, takers: Mapping[bytes, tuple[Opened, Taker]], block: Block) -> None:
+    def __init__(
+        self,
+        takers: Mapping[bytes, tuple[Opened, Taker]],
+        block: Block,
+        records: Mapping[bytes, Recording] = MappingProxyType({}),
+    ) -> None:
         self._takers = takers
+        self._records = records
         self._words = block.words
         self._strays = {result: block.offset(FEEDBACK, "", NO_METRIC, result) for result in STRAYS}
 
@@ -234,6 +243,14 @@ class Takers:
             done = self._takers[tag][1].take([credit for _, credit in mine])
             for (index, _), refusal in zip(mine, done, strict=True):
                 outcome[index] = refusal
+            if tag in self._records:
+                self._records[tag].outcomes(
+                    [
+                        (one.inference_id, one.metric, credit.value, one.row, one.item)
+                        for index, credit in mine
+                        if outcome[index] is None and isinstance(one := many[index], Feedback)
+                    ]
+                )
         return outcome
 
     def _judged(

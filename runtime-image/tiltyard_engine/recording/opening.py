@@ -11,15 +11,21 @@ from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 
-from tiltyard_api.recordfiles import BACKLOG, INFERENCES, OPEN_SECONDS
+from tiltyard_api.recordfiles import BACKLOG, FEEDBACK, INFERENCES, OPEN_SECONDS
 from tiltyard_engine.codecs.arrow.kinds import ArrowBatch, ArrowSchema
 from tiltyard_engine.counters import CounterFile
 from tiltyard_engine.recording.challenging import read_ran
+from tiltyard_engine.recording.outcomes import read_outcomes
 from tiltyard_engine.recording.parcels import Parcels
 from tiltyard_engine.recording.recorder import Place, Reader, Recorder, settle_before
 from tiltyard_engine.recording.shelves import Files, Keeping, Lines, Shelf, Tally
 from tiltyard_engine.recording.streams import Stream
-from tiltyard_engine.recording.tables import ChallengerTables, InferenceTables, Redaction
+from tiltyard_engine.recording.tables import (
+    ChallengerTables,
+    FeedbackTables,
+    InferenceTables,
+    Redaction,
+)
 from tiltyard_engine.recording.uploads import Uploads
 from tiltyard_engine.recording.ways import Ways
 from tiltyard_engine.settings import Settings
@@ -140,11 +146,22 @@ class _Challenger:
         return [self._tables.batch(*read_ran(record))]
 
 
+class _Outcomes:
+    def __init__(self) -> None:
+        self._tables = FeedbackTables()
+        self.schema = self._tables.schema
+
+    def batches(self, record: memoryview) -> list[ArrowBatch]:
+        return [self._tables.batch(*read_outcomes(record))]
+
+
 def _reader(stream: Stream, redaction: Redaction, partition: str) -> Reader:
     plan, records = stream.loaded.plan, stream.records
     if stream.name == INFERENCES:
         tables = InferenceTables(plan, redaction, partition, inputs=records.inputs)
         return _Inferences(Parcels(plan, records), tables)
+    if stream.name == FEEDBACK:
+        return _Outcomes()
     name = stream.name.partition(".")[2]
     model = next(one for one in plan.models if one.name == name)
     return _Challenger(ChallengerTables(model.outputs, name, redaction))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tiltyard_api.plan import Plan, PlanRecords
-from tiltyard_api.recordfiles import INFERENCES
+from tiltyard_api.recordfiles import FEEDBACK, INFERENCES
 from tiltyard_engine.counters import CounterFile, Series
 from tiltyard_engine.outbox import logged
 from tiltyard_engine.pipeline import Loaded
@@ -34,8 +34,13 @@ def streams_of(loaded: Sequence[Loaded]) -> list[Stream]:
         Stream(one, one.records, name)
         for one in loaded
         if one.records
-        for name in (INFERENCES, *challenger_streams(one.plan))
+        for name in (*worker_streams(one.plan), *challenger_streams(one.plan))
     ]
+
+
+def worker_streams(plan: Plan) -> tuple[str, ...]:
+    """Streams that workers hand over themselves."""
+    return (INFERENCES, FEEDBACK) if plan.experiment else (INFERENCES,)
 
 
 def challenger_streams(plan: Plan) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,7 @@ from tiltyard_engine.codecs.arrow.kinds import (
 )
 from tiltyard_engine.codecs.labels import Labeller
 from tiltyard_engine.columns import Column, Columns
+from tiltyard_engine.recording.outcomes import Outcome
 from tiltyard_engine.recording.parcels import Facts, Parcel
 from tiltyard_engine.validations.verdicts import ANOMALY, UNJUDGED
 
@@ -208,6 +210,28 @@ class ChallengerTables:
         for name, tensor in self._outputs.items():
             cells[name] = output_column(tensor, outputs[tensor.name])[1]
         return _batch(self.schema, cells, self._redaction)
+
+
+class FeedbackTables:
+    """Tables of the outcomes that callers told of."""
+
+    schema: ClassVar[ArrowSchema] = pa.schema(
+        {
+            "time": TIME,
+            "metadata.inference_id": pa.string(),
+            "metric": pa.string(),
+            "value": pa.float64(),
+            "row": pa.int32(),
+            "item": pa.int32(),
+        }
+    )
+
+    def batch(self, time: int, told: Sequence[Outcome]) -> ArrowBatch:
+        """Make the table of what came together."""
+        times = pa.array([time] * len(told), pa.int64()).cast(TIME)
+        types = self.schema.types[1:]
+        columns = [pa.array(c, t) for c, t in zip(zip(*told, strict=True), types, strict=True)]
+        return pa.record_batch([times, *columns], schema=self.schema)
 
 
 class _Labels:

@@ -3,10 +3,12 @@
 import random
 import secrets
 import time
+from collections.abc import Sequence
 
 from tiltyard_api.plan import Plan, PlanRecords
 from tiltyard_engine.call import Call
 from tiltyard_engine.columns import size_of
+from tiltyard_engine.recording.outcomes import Outcome, write_outcomes
 from tiltyard_engine.recording.parcels import Parcels
 from tiltyard_engine.recording.sending import Account, Sender
 
@@ -17,10 +19,18 @@ PARCEL_BYTES = 1 << 20
 class Recording:
     """Records of one Pipeline in one worker."""
 
-    def __init__(self, plan: Plan, records: PlanRecords, sender: Sender, stream: int) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        records: PlanRecords,
+        sender: Sender,
+        stream: int,
+        feedback: int | None = None,
+    ) -> None:
         self._parcels = Parcels(plan, records)
         self._sender = sender
         self._stream = stream
+        self._feedback = feedback
         self._account: Account = sender.account(stream)
         self._sample = records.sample
         self._chance = random.Random(secrets.randbits(64))  # noqa: S311 - a draw is no secret
@@ -36,6 +46,14 @@ class Recording:
         self._calls.append(call)
         self._times.append(time.time_ns() // 1000)
         return True
+
+    def outcomes(self, told: Sequence[Outcome]) -> None:
+        """Hand over feedback that was accepted: all of it, whatever the sample."""
+        if self._feedback is None or not told:
+            return
+        self._sender.account(self._feedback).offered(len(told))
+        pieces = write_outcomes(self._feedback, time.time_ns() // 1000, told)
+        self._sender.put(self._feedback, pieces, len(told))
 
     def flush(self) -> None:
         """Hand over what is held."""

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Sequence
 
-from tiltyard_api.recordfiles import INFERENCES
+from tiltyard_api.recordfiles import FEEDBACK, INFERENCES
 from tiltyard_engine.counters import Block, CounterFile, Series
 from tiltyard_engine.lane import Record
 from tiltyard_engine.outbox import LaneKey
@@ -13,6 +13,8 @@ from tiltyard_engine.recording.sending import Account, Sender, make_way
 from tiltyard_engine.recording.streams import Stream, unsettled
 from tiltyard_engine.recording.taking import Recording
 from tiltyard_engine.ring import Ring
+
+BY_WORKER = (INFERENCES, FEEDBACK)
 
 
 class Ways:
@@ -36,12 +38,12 @@ class Ways:
             self.from_challengers(block, beside).begin()
 
     def from_worker(self, block: Block, ring: Ring) -> Sender:
-        """What a worker sends with: what callers were answered."""
-        return self._sender(block, ring, [s.name == INFERENCES for s in self.streams])
+        """What a worker sends with: what callers were answered, and what came of it."""
+        return self._sender(block, ring, [s.name in BY_WORKER for s in self.streams])
 
     def from_challengers(self, block: Block, ring: Ring) -> Sender:
         """What a worker's challengers send with."""
-        return self._sender(block, ring, [s.name != INFERENCES for s in self.streams])
+        return self._sender(block, ring, [s.name not in BY_WORKER for s in self.streams])
 
     def _sender(self, block: Block, ring: Ring, mine: Sequence[bool]) -> Sender:
         accounts = {
@@ -55,8 +57,15 @@ class Ways:
         """What a worker writes down with, by Pipeline; counts what one before it died with."""
         sender = self.from_worker(block, self.workers[number])
         sender.settle()
+        places = {stream.labels: place for place, stream in enumerate(self.streams)}
         return {
-            stream.labels[0]: Recording(stream.loaded.plan, stream.records, sender, place)
+            stream.labels[0]: Recording(
+                stream.loaded.plan,
+                stream.records,
+                sender,
+                place,
+                places.get((stream.labels[0], FEEDBACK)),
+            )
             for place, stream in enumerate(self.streams)
             if stream.name == INFERENCES
         }
@@ -70,7 +79,7 @@ class Ways:
                 sender, place
             ).ran
             for place, stream in enumerate(self.streams)
-            if stream.name != INFERENCES
+            if stream.name not in BY_WORKER
         }
 
     @property
