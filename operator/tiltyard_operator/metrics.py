@@ -53,6 +53,12 @@ CANARIES = Gauge(
     ["reason"],
     registry=REGISTRY,
 )
+EXPERIMENTS = Gauge(
+    "tiltyard_operator_experiments",
+    "Experiments by how they stand, in the words of the condition ExperimentConclusive.",
+    ["reason"],
+    registry=REGISTRY,
+)
 ROLLBACKS = Counter(
     "tiltyard_operator_rollbacks",
     "Candidates taken out of the way, by who did it: operator, engine or user.",

@@ -28,7 +28,13 @@ from tiltyard_operator.errors import ClusterError, Conflict, Refused, Unavailabl
 from tiltyard_operator.events import Event, events, newly_synced
 from tiltyard_operator.kinds import CONFIG_MAP, PIPELINE, POD_MONITOR, Object
 from tiltyard_operator.ledgers import Ledgers
-from tiltyard_operator.metrics import CANARIES, PIPELINES, ROLLBACKS, ROUTING_SYNC_SECONDS
+from tiltyard_operator.metrics import (
+    CANARIES,
+    EXPERIMENTS,
+    PIPELINES,
+    ROLLBACKS,
+    ROUTING_SYNC_SECONDS,
+)
 from tiltyard_operator.observed import Observed, observe_workload, previous_status
 from tiltyard_operator.probe import Prober
 from tiltyard_operator.queue import Key
@@ -77,6 +83,7 @@ class PipelineReconciler:
         self._memory = memory
         self._phases = Census(PIPELINES)
         self._fates = Census(CANARIES)
+        self._verdicts = Census(EXPERIMENTS)
         self._ledgers = Ledgers()
         self._failures: Counter[Key] = Counter()
         self._slots = Slots(cluster, settings.namespaces)
@@ -89,6 +96,7 @@ class PipelineReconciler:
         if pipeline is None or "deletionTimestamp" in pipeline["metadata"]:
             self._phases.note(key)
             self._fates.note(key)
+            self._verdicts.note(key)
             self._ledgers.forget(key)
             self._failures.pop(key, None)
             return None  # Kubernetes deletes what it owned
@@ -124,6 +132,8 @@ class PipelineReconciler:
         status, again_in = self._report(seen, decision, made)
         self._phases.note(key, *([status.phase] if status.phase else []))
         self._fates.note(key, *(one.reason for one in decision.canaries.outcomes.values()))
+        steps = status.steps or ()
+        self._verdicts.note(key, *(one.verdict.reason for one in steps if one.verdict))
         return again_in
 
     def _keep_stages(self, seen: Observed, decision: Decision) -> Observed:

@@ -7,6 +7,7 @@ import yaml
 
 from documents import PAGES, Block, all_blocks, blocks
 from tiltyard_api.manifest import read_model, read_pipeline
+from tiltyard_core.cel.check import checked
 
 KNOWN = {"", "yaml", "sh", "console", "python", "javascript", "promql"}
 PLACEHOLDER = {"framework": "onnx", "source": {"uri": "file:a.onnx"}}
@@ -18,15 +19,15 @@ def test_manifests_are_valid(block: Block) -> None:
         if document.get("kind") == "Model":
             read_model(document)
         else:
-            read_pipeline(completed(document) if "fragment" in block.flags else document)
+            checked(read_pipeline(completed(document) if "fragment" in block.flags else document))
 
 
 def completed(fragment: dict[str, Any]) -> dict[str, Any]:
     """Make a Pipeline of some of its parts: the models that steps name, or a step for models."""
     steps = fragment.get("steps", [])
-    names = sorted(set(mentioned(steps)))
+    names = sorted(set(mentioned(steps))) or ["any"]
     models = fragment.get("models", [{"name": name, **PLACEHOLDER} for name in names])
-    assert set(fragment) <= {"models", "steps", "deployment"}
+    assert set(fragment) <= {"models", "steps", "deployment", "experiment", "validations"}
     return {
         "apiVersion": "tiltyard.dev/v1alpha1",
         "kind": "Pipeline",
