@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help run-env dev-env demo test test-full images cluster cluster-programs node-programs check format generate bench lock clean
+.PHONY: help run-env dev-env demo test test-full notebooks images cluster cluster-programs node-programs check format generate bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,9 @@ test: dev-env cluster-programs ## run the tests (everything but what is marked f
 
 test-full: node-programs ## run every test, the long ones too
 	$(BIN)/pytest -n 2 --dist loadgroup
+
+notebooks: dev-env ## run the notebooks of the examples (no cluster needed)
+	$(BIN)/pytest tests/served/test_notebooks.py
 
 cluster: dev-env ## run a Kubernetes control plane and the operator on this machine, until Ctrl-C
 	@PYTHONPATH=tools:tests/support $(BIN)/python -m laptop

@@ -10,7 +10,7 @@ from tiltyard.modelversions import Model, ModelVersion
 from tiltyard.notices import notice
 from tiltyard.pipelines import Pipeline
 from tiltyard.places import Tell, model_document
-from tiltyard.schemas import Schema
+from tiltyard.schemas import Schema, tensors
 from tiltyard.stores import FolderStore, Store, store_at
 from tiltyard.uploads import Upload, model_spec
 from tiltyard.workspaces import ClusterGround, FolderGround, Ground, Workspace
@@ -131,6 +131,7 @@ class Client:
         framework: Framework | str | None = None,
         input_schema: Schema | None = None,
         output_schema: Schema | None = None,
+        batch_config: str | None = None,
     ) -> ModelVersion:
         """Keep a model in the store, and have it tried.
 
@@ -141,6 +142,7 @@ class Client:
                 converted first, and compared with its original.
             input_schema: what goes in: needed for Python, else the model says.
             output_schema: what comes out; likewise.
+            batch_config: `single`: one row a call, its whole output is the row's.
 
         Raises:
             Failure: it cannot be kept, converted, or used.
@@ -151,7 +153,12 @@ class Client:
                 f"there is no store for models: give Client(store='s3://BUCKET/PREFIX'), or set"
                 f" {STORE_VARIABLE}"
             )
-        upload = Upload(name, Path(path), framework, input_schema, output_schema)
+        wished = {
+            "inputs": tensors(input_schema),
+            "outputs": tensors(output_schema),
+            "batch": batch_config,
+        }
+        upload = Upload(name, Path(path), framework, wished)
         spec = model_spec(upload, self._workspace.name(), self._store, self._tell)
         place = self._workspace.place
         document = model_document(name, place.namespace, spec)

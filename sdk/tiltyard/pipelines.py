@@ -157,8 +157,7 @@ class Pipeline(EditedSteps, Calls, Records):
         there = self._place.pipeline(self._name)
         if there is None:
             raise EntityNotFoundError(f"there is no pipeline {self._name} to roll back")
-        plan = (self._place.status(self._name).get("version") or {}).get("hash")
-        found = chosen(list(self._place.revisions(self._name)), self._name, to, plan)
+        found = chosen(self._place.revisions(self._name), self._name, to, there["spec"])
         spec = rolled_back(found, there["spec"])
         self._put(spec, timeout)
         self._draft = Draft(spec)

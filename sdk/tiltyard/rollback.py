@@ -1,5 +1,6 @@
 """Back to an earlier version of a pipeline: its spec, the very bytes, and today's weights."""
 
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -9,29 +10,40 @@ from tiltyard.places import Revision
 Spec = dict[str, Any]
 
 
-def chosen(revisions: "list[Revision]", name: str, to: int | None, plan: str | None) -> Revision:
+def chosen(revisions: Sequence[Revision], name: str, to: int | None, today: Spec) -> Revision:
     """Find the version to go back to.
 
     Args:
         revisions: what there is, newest last.
         name: the pipeline's.
-        to: its number; None: the one before what is wanted now.
-        plan: hash of the plan that is wanted now, where it is known.
+        to: its number; None: the newest that is not what is wanted today.
+        today: the spec that is there now.
 
     Raises:
         EntityNotFoundError: there is no such version.
 
     """
     numbers = ", ".join(str(one.number) for one in revisions) or "none"
-    if to is None:
-        others = [one for one in revisions if one.plan != plan]
-        if not others or (plan is None and len(others) < 2):
-            raise EntityNotFoundError(f"{name} has no earlier version (there: {numbers})")
-        return others[-1] if plan else others[-2]
-    for one in revisions:
-        if one.number == to:
+    for one in reversed(revisions):
+        if one.number == to or (to is None and not is_wanted(one, today)):
             return one
-    raise EntityNotFoundError(f"{name} has no version {to} (there: {numbers})")
+    which = "earlier version" if to is None else f"version {to}"
+    raise EntityNotFoundError(f"{name} has no {which} (there: {numbers})")
+
+
+def is_wanted(revision: Revision, today: Spec) -> bool:
+    """Whether a spec asks for what a version ran: the same steps and bytes, of any weights."""
+    return _ran(revision.spec, revision) == _ran(today, revision)
+
+
+def _ran(spec: Spec, revision: Revision) -> list[Spec]:
+    models = [_pinned(one, revision) for one in spec["models"]]
+    bytes_only = [one | {"source": one["source"].get("sha256")} for one in models]
+    steps = deepcopy(spec["steps"])
+    for step in steps:
+        for variant in step.get("split", {}).get("variants", ()):
+            variant["weight"] = 0
+    return [*bytes_only, *steps]
 
 
 def rolled_back(revision: Revision, today: Spec) -> Spec:
@@ -60,13 +72,14 @@ def rolled_back(revision: Revision, today: Spec) -> Spec:
 
 
 def _pinned(listed: Spec, revision: Revision) -> Spec:
-    """Describe a model in place, by the bytes that it was."""
+    """Describe a model in place, by the bytes that it was; bytes that it names itself stay."""
     name = listed["name"]
     if "modelRef" in listed:
-        listed = {"name": name} | deepcopy(revision.shared[listed["modelRef"]["name"]])
+        shared = revision.shared.get(listed["modelRef"]["name"], {"source": listed["modelRef"]})
+        listed = {"name": name} | deepcopy(dict(shared))
     source = dict(listed["source"])
-    if name in revision.addresses:
-        source["uri"] = revision.addresses[name]
-    if name in revision.digests:
-        source["sha256"] = revision.digests[name]
+    known = revision.digests.get(name)
+    if known and source.get("sha256", known) == known:
+        source["sha256"] = known
+        source["uri"] = revision.addresses.get(name, source.get("uri"))
     return listed | {"source": source}

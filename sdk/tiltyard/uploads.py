@@ -13,7 +13,6 @@ import yaml
 from tiltyard.failure import Failure
 from tiltyard.framework import RUN_AS_THEY_ARE, Framework
 from tiltyard.places import Tell
-from tiltyard.schemas import Schema, tensors
 from tiltyard.stores import Store, digest_of
 
 SHORT = 16
@@ -29,8 +28,8 @@ class Upload:
     name: str
     path: Path
     framework: Framework | str | None
-    input_schema: Schema | None
-    output_schema: Schema | None
+    wished: Spec
+    """How it is run, where that is said: fields of a Model."""
 
 
 def model_spec(upload: Upload, workspace: str, store: Store, tell: Tell) -> Spec:
@@ -43,8 +42,7 @@ def model_spec(upload: Upload, workspace: str, store: Store, tell: Tell) -> Spec
     if not upload.path.exists():
         raise Failure(f"{upload.path}: there is no such file or folder")
     framework = _framework(upload)
-    said = {"inputs": tensors(upload.input_schema), "outputs": tensors(upload.output_schema)}
-    wished = {key: value for key, value in said.items() if value is not None}
+    wished = {key: value for key, value in upload.wished.items() if value is not None}
     if framework in RUN_AS_THEY_ARE:
         return {
             "framework": framework.value,

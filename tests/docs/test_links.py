@@ -14,7 +14,15 @@ _MAKE = re.compile(r"`make ([a-z-]+)")
 _PATH = re.compile(r"[a-zA-Z_0-9-]+(?:/[a-zA-Z_0-9-]+)*\.py\b")
 ENGINE = "runtime-image/tiltyard_engine"
 OPERATOR = "operator/tiltyard_operator"
-PLACES = ("", ENGINE, OPERATOR, "api/tiltyard_api", "api/tiltyard_api/v1alpha1", "tools")
+PLACES = (
+    "",
+    ENGINE,
+    OPERATOR,
+    "api/tiltyard_api",
+    "api/tiltyard_api/v1alpha1",
+    "tools",
+    "sdk/tiltyard",
+)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
