@@ -99,6 +99,8 @@ def test_how_many_pods_are_asked_for(
         ({"spec.steps[0].split.hashKey.salt": "x"}, Cause.SPEC),
         ({"spec.experiment": {"metrics": [{"name": "paid", "kind": "binary"}]}}, Cause.SPEC),
         ({"spec.records": {"sink": {"uri": "stdout:"}}}, Cause.SPEC),
+        ({"spec.validations": []}, None),
+        ({"spec.validations": [{"name": "dear", "expression": "out.euro[0] > 9"}]}, Cause.SPEC),
     ],
 )
 def test_what_replaces_pods_and_for_whose_sake(changes: Document, cause: Cause | None) -> None:

@@ -235,6 +235,14 @@ SITUATIONS: dict[str, Row] = {
     "the spec is invalid, the old one serves": (
         situation({"spec.steps[1].model": "none"}),
         "Stalled", "False", "Invalid", False, True, "True", "True", "no model 'none'"),
+    "a validation is no expression, the old one serves": (
+        situation({"spec.validations": [{"name": "dear", "expression": "out.euro[0] >"}]}),
+        "Stalled", "False", "Invalid", False, True, "True", "True",
+        "spec.validations[0].expression: 'dear': character 14: Syntax error"),
+    "a validation is of an output that is not there, the old one serves": (
+        situation({"spec.validations": [{"name": "dear", "expression": "out.eur[0] > 1.0"}]}),
+        "Stalled", "False", "StepsDoNotFit", False, True, "True", "True",
+        "'dear': character 1: there is no out.eur: did you mean euro?"),
     "a model is none, the old one serves": (
         with_other_fact("b", NOT_ONNX),
         "Stalled", "False", "NotAModel", False, True, "True", "True", "model b: it is HTML"),
