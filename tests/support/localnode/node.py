@@ -71,10 +71,7 @@ class LocalNode:
         labels = {"kubernetes.io/hostname": self.name, LABEL: self.name}
         about = {"metadata": {"name": self.name, "labels": labels}}
         self._api.call("POST", "/api/v1/nodes", about)
-        ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": ""}
-        times = {"lastHeartbeatTime": timestamp(), "lastTransitionTime": timestamp()}
-        status = {"capacity": _CAPACITY, "allocatable": _CAPACITY, "conditions": [ready | times]}
-        self._api.call("PATCH", f"{self._path}/status", {"status": status}, MERGE)
+        self._say_ready()
         lease = {"metadata": {"name": self.name}, "spec": self._lease()}
         self._api.call("POST", _LEASES, lease)
         for thread in self._threads:
@@ -177,10 +174,23 @@ class LocalNode:
             with suppress(urllib3.exceptions.HTTPError, ApiError):
                 path = f"{_LEASES}/{self.name}"
                 self._api.call("PATCH", path, {"spec": self._lease()}, MERGE)
+                if not _is_ready(self._api.call("GET", self._path)):
+                    self._say_ready()  # while nobody heard of it, it counted as lost
+
+    def _say_ready(self) -> None:
+        ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": ""}
+        times = {"lastHeartbeatTime": timestamp(), "lastTransitionTime": timestamp()}
+        status = {"capacity": _CAPACITY, "allocatable": _CAPACITY, "conditions": [ready | times]}
+        self._api.call("PATCH", f"{self._path}/status", {"status": status}, MERGE)
 
     def _lease(self) -> Object:
         now = f"{timestamp()[:-1]}.000000Z"
         return {"holderIdentity": self.name, "leaseDurationSeconds": 40, "renewTime": now}
+
+
+def _is_ready(obj: Object) -> bool:
+    found = obj.get("status", {}).get("conditions", ())
+    return any((one["type"], one["status"]) == ("Ready", "True") for one in found)
 
 
 @contextmanager

@@ -66,6 +66,7 @@ class Pod:
     def see(self, pod: Object) -> None:
         """Take note of what the API server says of it now."""
         self.object = pod
+        self._report.heard(pod)
         self._changed.set()
 
     def kill(self) -> None:

@@ -41,6 +41,17 @@ class Report:
             self._api.call("PATCH", f"{self.path}/status", body, STRATEGIC)
             self._sent = status
 
+    def heard(self, pod: Object) -> None:
+        """Write the status anew where others, who took the node for lost, say that it serves not.
+
+        Args:
+            pod: as the API server has it now.
+
+        """
+        there, sent = (_readiness(one) for one in (pod.get("status", {}), self._sent))
+        if sent == "True" and there != sent:
+            self._sent = {}
+
     def _dated(self, condition: Object) -> Object:
         """Add since when a condition has the status that it has."""
         status, since = self._since.get(condition["type"], ("", ""))
@@ -85,3 +96,8 @@ def conditions(of: str, init: Sequence[Container], main: Sequence[Container]) ->
         }
         for name, (reason, names) in found.items()
     ]
+
+
+def _readiness(status: Object) -> str:
+    found = status.get("conditions", ())
+    return next((str(one["status"]) for one in found if one["type"] == "Ready"), "")
