@@ -44,6 +44,10 @@ RESTART_SECONDS = (0.0, 0.1, 0.5, 1.0, 5.0)
 HEALTHY_SECONDS = 30.0
 """A child that lived this long starts from the shortest pause again."""
 
+LAST_WORD_SECONDS = 3.0
+"""How long the sums of feedback can be read after the last was counted: an operator that follows a
+pod which goes looks every second."""
+
 EXTRA_SECONDS = 5.0
 """Beyond delay and grace, before children that do not end are killed."""
 
@@ -90,6 +94,7 @@ class Supervisor:
                 forget(block, one.plan.pipeline)
         self._counters = counters
         loaded = [_with_experiment(one, settings) for one in loaded]
+        self._counts_feedback = any(one.experiment for one in loaded)
         self._ways = Ways(streams, counters) if streams else None
         self._recorder = [Child("recorder", self._record, holds=True)] if streams else []
         self._rings = [make_ring(loaded, block) for block in counters.blocks]
@@ -242,6 +247,8 @@ class Supervisor:
         _send(self._workers, signal.SIGTERM)
         wait = self._settings.drain_delay + self._settings.grace + EXTRA_SECONDS
         in_time = self._wait_for(self._workers, wait)
+        if self._settings.watch and self._counts_feedback:
+            time.sleep(LAST_WORD_SECONDS)  # nobody counts any more: now it can be read once more
         last = [*self._keeper, self._management]
         for children in (self._challengers, self._recorder, last):
             _send(children, signal.SIGTERM)

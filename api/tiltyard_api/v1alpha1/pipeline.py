@@ -39,6 +39,10 @@ _INPUTS_OF_STEPS = (
 """Whether the other step is an earlier one is beyond CEL: rules.py knows."""
 
 _DIVIDING = " || ".join(f"has(s.{kind})" for kind in DIVIDING)
+_ONE_STEP = (
+    f"an experiment is about exactly one step of {', '.join(DIVIDING)}: remove it, or"
+    " change the steps"
+)
 _SCORES_OF_STEPS = (
     "!has(self.experiment) || self.experiment.metrics.all(m, !has(m.score)"
     " || self.steps.exists(s, m.score.startsWith(s.name + '.')))"
@@ -76,8 +80,7 @@ class PipelineSpec(Contract):
             ),
             (
                 f"!has(self.experiment) || self.steps.filter(s, {_DIVIDING}).size() == 1",
-                f"an experiment is about exactly one step of {', '.join(DIVIDING)}: remove it, or"
-                " change the steps",
+                _ONE_STEP,
                 ".experiment",
             ),
             (

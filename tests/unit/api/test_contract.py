@@ -14,7 +14,9 @@ from tiltyard_api.v1alpha1.status import PipelineStatus
 
 def test_every_reason_has_one_status() -> None:
     assert set(STATUS_OF) == set(Reason)
-    assert set(STATUS_OF.values()) == {400, 404, 405, 406, 408, 413, 414, 415, 431, 500, 503, 504}
+    assert set(STATUS_OF.values()) == {
+        *(400, 401, 404, 405, 406, 408, 409, 410, 413, 414, 415, 431, 500, 503, 504)
+    }
 
 
 def test_reasons_are_spelt_as_their_names() -> None:

@@ -6,31 +6,17 @@ from pathlib import Path
 import pytest
 
 from feedbacks import DAY, INTERLEAVE, METRICS, Lab, plan_of
+from ledgers import counted
 from tiltyard_api.experiment import ExperimentSums
 from tiltyard_api.reasons import Reason
-from tiltyard_core.experiments.arrays import reals, whole
 from tiltyard_core.experiments.sums import nets
 from tiltyard_engine.feedback.results import FEEDBACK
 from tiltyard_engine.feedback.taking import SKEW_SECONDS, Feedback
-
-Counted = dict[tuple[str, str], tuple[int, float]]
 
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
     return Lab(tmp_path)
-
-
-def counted(sums: ExperimentSums) -> Counted:
-    """How many values, and their sum, by variant and metric, over strata."""
-    found: Counted = {}
-    for stratum in sums.strata:
-        for name, variant in stratum.variants.items():
-            for metric, cell in variant.metrics.items():
-                many, total = found.get((name, metric), (0, 0.0))
-                added = many + sum(whole(cell.counts)), total + sum(reals(cell.sums))
-                found[name, metric] = added
-    return {key: value for key, value in found.items() if value[0]}
 
 
 def results(lab: Lab, metric: str) -> dict[str, int]:

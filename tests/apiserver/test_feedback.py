@@ -1,0 +1,106 @@
+"""Feedback through several pods on a real API server: nothing counts twice, nothing gets lost."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+
+from bikes import NAME, await_ready
+from kubectl import Kubectl
+from ledgers import Ledger, counted
+from operators import Operators
+from served_models import scaled
+from tiltyard_core.experiments.ledger import total
+from tiltyard_operator.desired.config import read_experiment
+from tiltyard_operator.desired.metadata import evidence_name
+from tried import engines
+from waiting import await_that
+
+Object = dict[str, Any]
+
+PATIENCE = 180.0
+STEP = "price"
+
+pytestmark = [pytest.mark.usefixtures("local_node"), pytest.mark.timeout(900)]
+
+
+def document(folder: Path, weights: tuple[float, float] = (1, 1)) -> Object:
+    """Give a split of two models by user, with an experiment."""
+    entries = []
+    for number, name in enumerate("ab"):
+        file = folder / f"{name}.onnx"
+        if not file.exists():
+            file.write_bytes(scaled(1 + number))
+        entries.append({"name": name, "framework": "onnx", "source": {"uri": file.as_uri()}})
+    variants = [
+        {"model": name, "weight": weight} for name, weight in zip("ab", weights, strict=True)
+    ]
+    split = {"hashKey": {"field": "user"}, "variants": variants}
+    return {
+        "apiVersion": "tiltyard.dev/v1alpha1",
+        "kind": "Pipeline",
+        "metadata": {"name": NAME},
+        "spec": {
+            "models": entries,
+            "steps": [{"name": STEP, "split": split}],
+            "experiment": {"metrics": [{"name": "revenue", "kind": "value"}]},
+            "deployment": {"cpus": 0.5, "memory": "1Gi", "replicas": 3},
+        },
+    }
+
+
+def use(kubectl: Kubectl, ledger: Ledger, first: int, many: int = 12) -> None:
+    """Ask every pod, and tell another pod what came of it."""
+    addresses = [pod["status"]["podIP"] for pod in engines(kubectl) if serves(pod)]
+    with urllib3.PoolManager(retries=False) as pool:
+        for number in range(first, first + many):
+            asked, told = (addresses[(number + by) % len(addresses)] for by in (0, 1))
+            row = {"x": 1.0, "user": f"user-{number}"}
+            url = f"http://{asked}:8080/pipelines/{NAME}"
+            answer = pool.request("POST", url, json=[row], timeout=20)
+            assert answer.status == 200, answer.data
+            variant = answer.headers["X-Tiltyard-Variant"].removeprefix(f"{STEP}=")
+            name = answer.headers["X-Tiltyard-Inference-Id"]
+            piece = {"inferenceId": name, "metric": "revenue", "value": number / 4}
+            ledger.send(f"http://{told}:8080", variant, [piece])
+
+
+def serves(pod: Object) -> bool:
+    return "deletionTimestamp" not in pod["metadata"]
+
+
+def kept(kubectl: Kubectl) -> object:
+    """What the operator has written down of all engines together."""
+    found = kubectl.run("get", "configmap", evidence_name(NAME))
+    if found.returncode:
+        return None
+    ledger = read_experiment(kubectl.get("configmap", evidence_name(NAME)))
+    sums = total(ledger) if ledger else None
+    return counted(sums) if sums else None
+
+
+def test_pods_that_go_and_operators_that_start_anew_leave_the_clients_ledger(
+    kubectl: Kubectl, tmp_path: Path, operators: Operators
+) -> None:
+    operator = operators.start().await_work()
+    kubectl.apply(document(tmp_path))
+    await_ready(kubectl)
+    ledger = Ledger()
+    use(kubectl, ledger, 0)
+    leaving = engines(kubectl)[0]["metadata"]["name"]
+    kubectl("delete", "pod", leaving, "--wait=false")
+    await_that(lambda: kept(kubectl) == ledger.cells, PATIENCE)
+    await_that(lambda: len([one for one in engines(kubectl) if serves(one)]) == 3, PATIENCE)
+    await_that(lambda: leaving not in [one["metadata"]["name"] for one in engines(kubectl)])
+    await_ready(kubectl)
+    use(kubectl, ledger, 100)
+    operator.kill()
+    use(kubectl, ledger, 200)
+    operators.start().await_work()
+    kubectl.apply(document(tmp_path, (3, 1)))
+    await_ready(kubectl)
+    use(kubectl, ledger, 300)
+    kubectl("delete", "pod", engines(kubectl)[0]["metadata"]["name"], "--wait=false")
+    await_that(lambda: kept(kubectl) == ledger.cells, PATIENCE)
+    assert set(ledger.statuses) <= {409}
