@@ -143,12 +143,13 @@ def _of_sink(uri: str, name: str) -> Target:
 
 
 def _follow(target: Target, query: Query, shown: Sequence[Row]) -> None:
-    """Show what comes, each row once."""
+    """Show what comes, each row once; what is older than what was shown at first stays so."""
     told = {_key(row): row["time"] for row in shown}
-    newest = max(told.values(), default=datetime.now(UTC) - OVERLAP)
+    first = newest = max(told.values(), default=datetime.now(UTC))
     while True:
         time.sleep(POLL_SECONDS)
-        rows = [r for r in fetch(target, query, newest - OVERLAP, None) if _key(r) not in told]
+        found = fetch(target, query, newest - OVERLAP, None)
+        rows = [row for row in found if row["time"] > first and _key(row) not in told]
         _show(rows, query.output)
         told |= {_key(row): row["time"] for row in rows}
         newest = max(told.values(), default=newest)
