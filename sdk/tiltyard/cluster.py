@@ -207,7 +207,9 @@ class Cluster:
         headers = {"Accept": "application/json", "Content-Type": content}
         try:
             headers |= self._authorization()
-            sent = json.dumps(body).encode() if body is not None else None
+            # The client writes what it takes for JSON by itself, and sends bytes as they are.
+            plain = body is None or content != APPLY_PATCH
+            sent = body if plain else json.dumps(body).encode()
             told = self._client.call_api(method, url, headers, sent, None, BOUNDS)
             raw: bytes = told.read() or b""
         except (urllib3.exceptions.HTTPError, ConfigException, ApiException, OSError) as error:
