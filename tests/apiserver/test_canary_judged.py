@@ -44,6 +44,7 @@ def test_a_slower_candidate_is_rolled_back_by_its_latency(kubectl: Kubectl, tmp_
     assert {one.variant for one in asking.answers} == {STABLE}
 
 
+@pytest.mark.full  # a minute, for figures to be written
 def test_one_user_who_fails_all_the_time_is_one_bad_unit_on_however_many_pods(
     kubectl: Kubectl, tmp_path: Path
 ) -> None:

@@ -18,7 +18,7 @@ HOLD = "example.com/hold"
 GONE = "0a0a0a0a-0000-4000-8000-000000000000"
 """Uid of an object that there never was."""
 
-PAUSE = 3.0
+PAUSE = 2.0
 """Long enough for an operator that writes without need to be seen."""
 
 pytestmark = [
@@ -95,6 +95,7 @@ def test_finalizers_of_others_hold_what_they_are_on_and_nothing_else(
         assert owner(kubectl, kind, name) == ready["metadata"]["uid"], kind
 
 
+@pytest.mark.full
 def test_what_got_another_owner_is_made_anew_or_left_alone(kubectl: Kubectl) -> None:
     kubectl.apply(bikes())
     await_ready(kubectl)

@@ -64,11 +64,12 @@ def variant(pod: Object) -> str:
     return answer.headers.get("X-Tiltyard-Variant", "").rpartition("=")[2]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "seconds",
     [
         pytest.param(15.0, id="15s"),
-        pytest.param(600.0, id="600s", marks=[pytest.mark.full, pytest.mark.timeout(1800)]),
+        pytest.param(600.0, id="600s", marks=pytest.mark.timeout(1800)),
     ],
 )
 def test_engines_go_on_by_the_last_table_while_everybody_else_is_away(

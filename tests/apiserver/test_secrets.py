@@ -67,6 +67,12 @@ def insist_that_it_is_named(stalled: Object) -> str:
     return message
 
 
+def insist_that_nothing_is_told_of_it(kubectl: Kubectl) -> None:
+    """Insist that what the Secret holds is its own affair."""
+    told = kubectl.get("typ", NAME)["status"], kubectl.get("events")["items"]
+    assert TOKEN not in json.dumps(told)
+
+
 def test_a_secret_that_is_missing_is_named_and_found_when_it_comes(
     kubectl: Kubectl, operators: Operators
 ) -> None:
@@ -84,7 +90,18 @@ def test_a_secret_that_is_missing_is_named_and_found_when_it_comes(
         create(kubectl)
         await_ready(kubectl)
         assert serving(kubectl).keys() != before.keys()
+    insist_that_nothing_is_told_of_it(kubectl)
 
+
+@pytest.mark.full
+def test_a_secret_that_is_deleted_is_missed_by_new_pods_alone(
+    kubectl: Kubectl, operators: Operators
+) -> None:
+    operators.start(TILTYARD_FETCH_ADDRESSES="127.0.0.0/8").await_work()
+    create(kubectl)
+    with giving({"/gb.onnx": guarded((MODELS / "bike-gb.onnx").read_bytes())}) as giver:
+        kubectl.apply(reading(giver.url))
+        await_ready(kubectl)
         before = serving(kubectl)
         kubectl("delete", "secret", SECRET)
         kubectl.apply(reading(giver.url, replicas=2))
@@ -95,8 +112,7 @@ def test_a_secret_that_is_missing_is_named_and_found_when_it_comes(
         ready = await_ready(kubectl)
     assert ready["status"]["routing"]["synced"] == "2/2"
     assert before.items() <= serving(kubectl).items()
-    told = kubectl.get("typ", NAME)["status"], kubectl.get("events")["items"]
-    assert TOKEN not in json.dumps(told)
+    insist_that_nothing_is_told_of_it(kubectl)
 
 
 @pytest.mark.full
