@@ -100,7 +100,7 @@ class Comparison(Reported):
     """Of two rankers."""
 
     history: tuple[Moment, ...] | None = Field(default=None, max_length=MOST_MOMENTS)
-    """How it came to be so, oldest first."""
+    """How it came to be so, oldest first; of the metric that decides alone."""
 
 
 class LabelQuality(Reported):

@@ -7,7 +7,7 @@ from tiltyard_api.v1alpha1.verdict import MOST_MOMENTS, Comparison, Moment, Verd
 
 
 def remembered(verdict: Verdict, before: Verdict | None, now: datetime) -> Verdict:
-    """Add to what is judged now how it was judged earlier.
+    """Add to what is judged now how it was judged earlier, by the metric that decides.
 
     Args:
         verdict: as it is now.
@@ -16,9 +16,10 @@ def remembered(verdict: Verdict, before: Verdict | None, now: datetime) -> Verdi
 
     """
     earlier = before.comparisons or () if before else ()
-    known = {(one.metric, one.variant): one for one in earlier}
+    known = {one.variant: one for one in earlier if one.metric == verdict.metric}
     rows = tuple(
-        _row(one, known.get((one.metric, one.variant)), now) for one in verdict.comparisons or ()
+        _row(one, known.get(one.variant), now) if one.metric == verdict.metric else one
+        for one in verdict.comparisons or ()
     )
     return verdict.model_copy(update={"comparisons": rows})
 
