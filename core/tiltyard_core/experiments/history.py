@@ -21,7 +21,7 @@ def remembered(verdict: Verdict, before: Verdict | None, now: datetime) -> Verdi
         _row(one, known.get(one.variant), now) if one.metric == verdict.metric else one
         for one in verdict.comparisons or ()
     )
-    return verdict.model_copy(update={"comparisons": rows})
+    return verdict.model_copy(update={"comparisons": rows or None})
 
 
 def _row(now_row: Comparison, before: Comparison | None, now: datetime) -> Comparison:
