@@ -52,7 +52,8 @@ class Worker:
         self._statm = os.open(f"/proc/{self.pid}/statm", os.O_RDONLY)
         """Kept open: it is read so often that looking it up would cost more than reading."""
 
-        os.setpriority(os.PRIO_PROCESS, self.pid, model.nice)
+        own = os.getpriority(os.PRIO_PROCESS, 0)  # only root may give it more than that
+        os.setpriority(os.PRIO_PROCESS, self.pid, max(model.nice, own))
         self.exit = os.pidfd_open(self.pid)
         """Becomes readable when it has ended."""
 

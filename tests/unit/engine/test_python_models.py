@@ -1,6 +1,9 @@
 """Python models that do what they should: what goes in, what comes out, and what is checked."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import python_models
 from python_models import DOUBLE, PATIENCE, ask, kept, made, running, until, written
 from tiltyard_engine.columns import DTYPES, Array
 from tiltyard_engine.execute import Job, Outcome, Ran, execute
@@ -292,3 +296,26 @@ def test_nothing_of_our_environment_reaches_the_worker(
         (seen,) = model.run([np.ones(1, np.float32)])
     assert "AWS" not in seen[0]
     assert "OMP_NUM_THREADS" in seen[0]
+
+
+def test_workers_step_back_with_an_engine_that_was_told_to(tmp_path: Path) -> None:
+    program = f"""
+from pathlib import Path
+from python_models import ask, running
+source = '''
+import os
+def process_data(input_data):
+    return {{"y": input_data["x"] + os.getpriority(os.PRIO_PROCESS, 0)}}
+'''
+with running(Path({str(tmp_path)!r}), source) as model:
+    print(ask(model, 0))
+"""
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    done = subprocess.run(
+        ["nice", "-n", "3", sys.executable, "-c", program],
+        env=os.environ | {"PYTHONPATH": str(Path(python_models.__file__).parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == f"[{min(own + 3, 19):.1f}]\n", done.stderr
