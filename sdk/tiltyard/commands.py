@@ -99,6 +99,7 @@ def serve(  # noqa: PLR0913 - one argument an option
     validation_budget: Annotated[str | None, _limit("validation-budget")] = None,
     grace: Annotated[str | None, _limit("grace")] = None,
     drain_delay: Annotated[str | None, _limit("drain-delay")] = None,
+    feedback_age: Annotated[str | None, _limit("feedback-age")] = None,
 ) -> None:
     """Serve Pipelines on this machine, by the engine that a pod runs."""
     from tiltyard.local.serve import Options
@@ -117,6 +118,7 @@ def serve(  # noqa: PLR0913 - one argument an option
         "validation-budget": validation_budget,
         "grace": grace,
         "drain-delay": drain_delay,
+        "feedback-age": feedback_age,
     }
     given = {name: value for name, value in limits.items() if value is not None}
     claims, secrets = ({one.name: one.folder for one in many or ()} for many in (pvc, secret))

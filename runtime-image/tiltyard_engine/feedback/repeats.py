@@ -7,6 +7,7 @@ fingerprint is taken for one of a full group once in 3e7.
 
 from typing import Final
 
+from tiltyard_engine.counters import WORD
 from tiltyard_engine.feedback.book import Change
 from tiltyard_engine.feedback.layout import GROUP, GROUPS
 
@@ -14,6 +15,7 @@ _HALVES: Final = 2 * GROUP
 """Of a group: the place that is filled next, then fingerprints."""
 
 _HALF: Final = (1 << 32) - 1
+_HALF_BYTES: Final = 4
 
 
 class Repeats:
@@ -27,7 +29,7 @@ class Repeats:
 
     def __init__(self, words: memoryview, first: int) -> None:
         self._first = first
-        self._halves = words.cast("B").cast("I")
+        self._bytes = words.cast("B")
 
     def new(self, change: Change, name: int) -> bool:
         """Take in what has not been seen; tells whether it was new.
@@ -39,8 +41,8 @@ class Repeats:
         """
         group = self._first + (name >> 32) % GROUPS * GROUP
         print_ = name & _HALF or 1
-        start = 2 * group
-        if print_ in self._halves[start + 1 : start + _HALVES].tolist():
+        start = group * WORD
+        if _among(bytes(self._bytes[start + _HALF_BYTES : start + GROUP * WORD]), print_):
             return False
         if print_ in _fresh(change, group):
             return False
@@ -48,6 +50,15 @@ class Repeats:
         _set(change, group, place, print_)
         _set(change, group, 0, place % (_HALVES - 1) + 1)
         return True
+
+
+def _among(group: bytes, print_: int) -> bool:
+    """Whether a fingerprint is one of a group's."""
+    wanted = print_.to_bytes(_HALF_BYTES, "little")
+    at = group.find(wanted)
+    while at % _HALF_BYTES and at > 0:  # the end of one and the beginning of the next
+        at = group.find(wanted, at + 1)
+    return at >= 0
 
 
 def _fresh(change: Change, group: int) -> list[int]:
