@@ -77,8 +77,8 @@ def test_true_counts_that_come_later_are_what_the_report_says(tmp_path: Path) ->
     assert row["method"] == "normal mixture over buckets of units"
     # a rider is answered by one model always, and comes again and again
     assert row["units"] < len(known["bike-rf"])
-    said = row["finding"], found["verdict"]["reason"]
-    assert said in {("open", "NoVerdict"), ("better", "VariantBetter"), ("worse", "ControlBest")}
+    # riders are drawn by their keys: the same answers, and the same verdict, on every machine
+    assert (row["finding"], found["verdict"]["reason"]) == ("worse", "ControlBest")
     assert row["finding"] in table
     assert "<svg" in page.read_text() or "too few moments" in page.read_text()
 

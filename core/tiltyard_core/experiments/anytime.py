@@ -44,6 +44,12 @@ class Table:
 
     variant: tuple[float, float]
 
+    def times(self, factor: float) -> "Table":
+        """Give so many times the same."""
+        (no, yes), (other_no, other_yes) = self.control, self.variant
+        scaled = (no * factor, yes * factor), (other_no * factor, other_yes * factor)
+        return Table(self.share, *scaled)
+
 
 def binary_evidence(tables: Iterable[Table], difference: float = 0.0) -> float:
     """Log evidence against a variant's rate being so much above the control's."""

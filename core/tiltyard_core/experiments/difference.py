@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import exp, inf, log, sqrt
 
 from tiltyard_api.experiment import BUCKETS
@@ -168,27 +169,28 @@ def _mixed(
 
 def _exact(strata: Sequence[Stratum], found: float, alpha: float) -> Difference:
     """Compare rates of units that gave one value each."""
-
-    def tables(times: float) -> list[Table]:
-        return [
-            Table(one.share, _yes_and_no(one.control, times), _yes_and_no(one.variant, times))
-            for one in strata
-        ]
-
-    low, high = binary_interval(tables(1), found, alpha)
-    return Difference(
-        estimate=found,
-        low=low,
-        high=high,
-        evidence=binary_evidence(tables(1)),
-        times=_times(lambda times: binary_evidence(tables(times)), log(1 / alpha)),
-        method=EXACT,
-        fixed=two_proportions([(one.control.sample, one.variant.sample) for one in strata]),
+    tables = tuple(
+        Table(one.share, _yes_and_no(one.control), _yes_and_no(one.variant)) for one in strata
     )
+    low, high, evidence, times = _bets(tables, found, alpha)
+    test = two_proportions([(one.control.sample, one.variant.sample) for one in strata])
+    return Difference(found, low, high, evidence, times, EXACT, test)
 
 
-def _yes_and_no(found: Numbers, times: float) -> tuple[float, float]:
-    return (found.count - found.total) * times, found.total * times
+@lru_cache(maxsize=1024)  # whoever asks again has mostly heard nothing new
+def _bets(
+    tables: tuple[Table, ...], found: float, alpha: float
+) -> tuple[float, float, float, float | None]:
+    """Give both ends of the interval, the evidence, and how much more of the same would do."""
+    low, high = binary_interval(tables, found, alpha)
+    times = _times(
+        lambda times: binary_evidence([one.times(times) for one in tables]), log(1 / alpha)
+    )
+    return low, high, binary_evidence(tables), times
+
+
+def _yes_and_no(found: Numbers) -> tuple[float, float]:
+    return found.count - found.total, found.total
 
 
 def _both(sizes: Sequence[tuple[float, float]]) -> float:

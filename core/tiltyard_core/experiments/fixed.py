@@ -82,8 +82,10 @@ def welch(pairs: Sequence[Pair]) -> Test:
 
 def _satterthwaite(terms: Sequence[tuple[float, float]]) -> float:
     """Degrees of freedom of a sum of variances, each with its own."""
-    below = sum(term**2 / free for term, free in terms if free > 0)
-    return sum(term for term, _ in terms) ** 2 / below if below else 1.0
+    total = sum(term for term, _ in terms)
+    if not total:
+        return 1.0
+    return 1 / sum((term / total) ** 2 / max(1, free) for term, free in terms)
 
 
 def student(name: str, difference: float, error: float, freedom: float) -> Test:

@@ -5,6 +5,10 @@ from statistics import NormalDist
 
 _NORMAL = NormalDist()
 _TINY = 1e-300
+
+NORMAL_FROM = 1e6
+"""Degrees of freedom from which on Student's distribution is taken for the normal one."""
+
 _PRECISION = 1e-15
 
 
@@ -22,6 +26,8 @@ def student_p(t: float, freedom: float) -> float:
     """Probability that a number of Student's t distribution is at least as far from 0."""
     if isinf(t):
         return 0.0
+    if freedom > NORMAL_FROM:
+        return normal_p(t)
     return beta_share(freedom / 2, 0.5, freedom / (freedom + t * t))
 
 

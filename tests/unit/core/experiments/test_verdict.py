@@ -222,3 +222,17 @@ def test_shares_that_nobody_knows_are_left_out() -> None:
     assert only(judge(sums(known, unknown), experiment(), PAIR)).units == pytest.approx(
         1500, rel=0.1
     )
+
+
+def test_values_of_any_size_are_judged() -> None:
+    chance = random.Random(12)
+    for size in (1e-100, 1.0, 1e100):
+        outcomes = {
+            name: [(chance.getrandbits(64), size * chance.gauss(mean, 1)) for _ in range(500)]
+            for name, mean in (("old", 0.0), ("new", 1.0))
+        }
+        for clustered in (False, True):
+            one = stratum("s", EVEN, outcomes, clustered=clustered)
+            row = only(judge(sums(one, keyed=clustered), experiment("value"), PAIR))
+            assert row.finding is Finding.BETTER
+            assert row.estimate == pytest.approx(size, rel=0.3)
