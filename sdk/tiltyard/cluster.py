@@ -1,6 +1,7 @@
 """A cluster, as the kubeconfig names it. The only module here that knows the kubernetes package."""
 
 import json
+import os
 from collections.abc import Mapping
 from typing import Any, Self
 from urllib.parse import quote, urlencode
@@ -56,6 +57,7 @@ class Cluster:
 
     def __init__(self, namespace: str | None, kubeconfig: str | None = None) -> None:
         configuration = Configuration()
+        kubeconfig = kubeconfig or os.environ.get("KUBECONFIG")  # as it is now, not at import
         try:
             config.load_kube_config(kubeconfig, client_configuration=configuration)
             _, context = config.list_kube_config_contexts(kubeconfig)

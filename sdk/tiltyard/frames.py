@@ -2,9 +2,10 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 from tiltyard.failure import Failure
@@ -96,17 +97,59 @@ def _write_pandas(frame: Table) -> bytes:
 
 
 def _read_pandas(answer: Answer) -> Table:
-    import numpy as np  # comes with pandas
     import pandas as pd
 
-    columns: dict[str, Any] = columns_of(answer)
-    rows = len(next(iter(columns.values()), ()))
-    for name, values in columns.items():
-        if name == "time":
-            columns[name] = np.array(values, "datetime64[ms]")
-        elif rows and type(values[0]) in (int, float) and None not in values:
-            columns[name] = np.array(values)  # a row costs half as much, told what it is
-    return pd.DataFrame(columns, index=pd.RangeIndex(rows), copy=False)
+    columns = columns_of(answer)
+    rows = pd.RangeIndex(len(next(iter(columns.values()), ())))
+    try:
+        from pandas.api.internals import (  # type: ignore[import-untyped] # ships none
+            create_dataframe_from_blocks,
+        )
+    except ImportError:  # of pandas 2, which takes half as long again for a row
+        return pd.DataFrame({name: _array(name, one) for name, one in columns.items()}, index=rows)
+    blocks = list(_blocks(columns)) if columns else []
+    return create_dataframe_from_blocks(blocks, index=rows, columns=_names(tuple(columns)))
+
+
+@lru_cache(maxsize=64)
+def _names(columns: tuple[str, ...]) -> Table:
+    import pandas as pd
+
+    return pd.Index(columns, dtype="str" if columns else object)
+
+
+def _blocks(columns: Mapping[str, list[Cell]]) -> Iterator[tuple[Table, Table]]:
+    """Columns of one type together, as pandas keeps them, and their positions."""
+    import numpy as np
+
+    together: dict[str, list[int]] = {}
+    arrays = [_array(name, values) for name, values in columns.items()]
+    for position, array in enumerate(arrays):
+        plain = isinstance(array, np.ndarray)
+        key = str(array.dtype) if plain else f"{position}"
+        together.setdefault(key, []).append(position)
+    for positions in together.values():
+        first = arrays[positions[0]]
+        plain = isinstance(first, np.ndarray)
+        block = np.stack([arrays[one] for one in positions]) if plain else first
+        yield block, np.array(positions)
+
+
+def _array(name: str, values: list[Cell]) -> Table:
+    """Give a column as pandas would keep it: it is told what it is, and need not find out."""
+    import numpy as np
+    import pandas as pd
+
+    kinds = {type(one) for one in values}
+    if name == "time":
+        return np.array(values, "datetime64[ms]")
+    if (kinds and kinds <= {int, float}) or kinds == {bool}:
+        return np.array(values)
+    if kinds and kinds <= {str, type(None)} and str in kinds:
+        return pd.array(values, dtype="str")
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array
 
 
 def _join_pandas(parts: Sequence[Table]) -> Table:

@@ -148,6 +148,7 @@ def test_a_pipeline_of_kubectl_is_read_whole_and_becomes_what_is_deployed(
     assert none.stderr.startswith(f"there is no Pipeline none in namespace {namespace}")
 
 
+@pytest.mark.full
 def test_what_stalls_is_told_in_the_clusters_words(
     client: Client, local_node: LocalNode, namespace: str, tmp_path: Path
 ) -> None:
@@ -177,6 +178,7 @@ def test_workspaces_are_namespaces(client: Client, namespace: str) -> None:
         client.create_workspace(namespace)
 
 
+@pytest.mark.full
 def test_a_deployment_that_takes_too_long_says_how_far_it_is(client: Client) -> None:
     pipeline: Pipeline = client.build_pipeline(NAME).add_model_step(uploaded(client, "gb"))
     size = SIZE | {"cpus": 1000}

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import pytest
@@ -11,21 +10,16 @@ from nbclient import NotebookClient
 from engines import EXAMPLES
 
 NOTEBOOKS = EXAMPLES / "notebooks"
-QUICK = {"003-variants.ipynb"}
-"""Runs with every test; the others with the long ones, and by `make notebooks`."""
-
 CELL_SECONDS = 600
 
 pytestmark = [pytest.mark.served, pytest.mark.timeout(1800)]
 
 
-def found() -> list[Any]:
-    files = sorted(NOTEBOOKS.glob("*.ipynb"))
-    marks = {True: (), False: (pytest.mark.full,)}
-    return [pytest.param(one, id=one.stem, marks=marks[one.name in QUICK]) for one in files]
+EVERY = pytest.mark.parametrize("file", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda one: one.stem)
 
 
-@pytest.mark.parametrize("file", found())
+@pytest.mark.full  # and by `make notebooks`
+@EVERY
 def test_a_notebook_runs_from_end_to_end(file: Path, tmp_path: Path) -> None:
     notebook = nbformat.read(file, as_version=4)  # type: ignore[no-untyped-call]
     resources = {"metadata": {"path": str(NOTEBOOKS)}}
@@ -36,7 +30,7 @@ def test_a_notebook_runs_from_end_to_end(file: Path, tmp_path: Path) -> None:
     assert any("assert " in cell.source for cell in cells)
 
 
-@pytest.mark.parametrize("file", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda one: one.stem)
+@EVERY
 def test_a_notebook_is_kept_without_what_a_run_leaves(file: Path) -> None:
     notebook = json.loads(file.read_bytes())
     for cell in notebook["cells"]:

@@ -218,6 +218,7 @@ def test_a_life_of_a_pipeline(
     fetched.undeploy()
 
 
+@pytest.mark.full
 def test_what_cannot_be_served_is_told_and_what_ran_keeps_running(
     client: Client, models: tuple[ModelVersion, ModelVersion], tmp_path: Path
 ) -> None:
@@ -257,6 +258,7 @@ def test_workspaces_are_apart(tmp_path: Path) -> None:
                 client.create_workspace(wrong)
 
 
+@pytest.mark.full
 def test_what_is_deployed_here_is_a_manifest_that_the_command_line_serves(
     deployed: Pipeline, root: Path
 ) -> None:
@@ -268,6 +270,7 @@ def test_what_is_deployed_here_is_a_manifest_that_the_command_line_serves(
         assert math.isclose(row["out"]["bikers"][0], expected[0])
 
 
+@pytest.mark.full
 def test_python_models_say_what_goes_in_by_an_arrow_schema(client: Client) -> None:
     source = EXAMPLES / "forecast" / "models" / "smoothing.zip"
     goes_in = pa.schema([pa.field("count", pa.list_(pa.int32()))])
@@ -286,6 +289,7 @@ def test_python_models_say_what_goes_in_by_an_arrow_schema(client: Client) -> No
     pipeline.undeploy()
 
 
+@pytest.mark.full
 def test_names_of_inputs_are_changed_and_rows_go_one_by_one_where_that_is_wished(
     client: Client,
 ) -> None:
@@ -299,3 +303,50 @@ def test_names_of_inputs_are_changed_and_rows_go_one_by_one_where_that_is_wished
     pipeline = client.build_pipeline("plain").add_model_step(model).deploy()
     assert len(pipeline.infer(pd.DataFrame({"tensor": row}))) == 1
     pipeline.undeploy()
+
+
+def test_what_came_of_answers_is_told_judged_and_read_back(
+    client: Client, models: tuple[ModelVersion, ModelVersion], tmp_path: Path
+) -> None:
+    gb, rf = models
+    pipeline = client.build_pipeline("told").add_random_split([(1, gb), (1, rf)], "rider")
+    pipeline.add_validations(
+        many="out.bikers[0] > 100.0", few=pl.col("out.bikers").list.get(0) < 10.0
+    )
+    pipeline.set_experiment([{"name": "error", "kind": "value", "better": "lower"}]).deploy()
+    answer = pipeline.infer(pd.DataFrame(ROWS[:120]), dataset=["*", "metadata"])
+    bikers = answer["out.bikers"].str[0]
+    assert (answer["anomaly.many"] == (bikers > 100)).all()
+    assert (answer["anomaly.few"] == (bikers < 10)).all()
+    assert (answer["anomaly.count"] == (bikers > 100).astype(int) + (bikers < 10)).all()
+
+    truth = json.loads((EXAMPLES / "bike-demand" / "truth.json").read_bytes())
+    events = [
+        {"inferenceId": identity, "metric": "error", "value": abs(said - true)}
+        for identity, said, true in zip(
+            answer["metadata.inference_id"], bikers, truth[:120], strict=True
+        )
+    ]
+    assert pipeline.feedback(events[:119]) == {"accepted": 119, "refused": []}
+    last = events[-1]
+    pipeline.feedback(last["inferenceId"], "error", last["value"])
+    with pytest.raises(InferenceError, match="Duplicate"):
+        pipeline.feedback(last["inferenceId"], "error", last["value"])
+    verdict = pipeline.report().verdict
+    assert verdict
+    assert verdict.comparisons
+    (compared,) = verdict.comparisons
+    assert compared.units + compared.control_units <= 120
+
+    pipeline.undeploy()  # what was answered is written down to the last row
+    logs = pipeline.logs(limit=200)
+    assert len(logs) == 120
+    assert sorted(logs["in.rider"]) == sorted(row["rider"] for row in ROWS[:120])
+    assert len(pipeline.logs(limit=5, arrow=True)) == 5
+    only = pipeline.logs(limit=200, anomaly="many")
+    assert len(only) == (bikers > 100).sum()
+    (file,) = pipeline.export_logs(tmp_path / "logs", limit=7)
+    assert file.name == "told-1.json"
+    assert len([json.loads(line) for line in file.read_text().splitlines()]) == 7
+    (file,) = pipeline.export_logs(tmp_path / "logs", limit=7, arrow=True)
+    assert len(pa.ipc.open_file(file).read_all()) == 7
