@@ -27,7 +27,8 @@ def completed(fragment: dict[str, Any]) -> dict[str, Any]:
     steps = fragment.get("steps", [])
     names = sorted(set(mentioned(steps))) or ["any"]
     models = fragment.get("models", [{"name": name, **PLACEHOLDER} for name in names])
-    assert set(fragment) <= {"models", "steps", "deployment", "experiment", "validations"}
+    known = {"models", "steps", "deployment", "experiment", "records", "validations"}
+    assert set(fragment) <= known
     return {
         "apiVersion": "tiltyard.dev/v1alpha1",
         "kind": "Pipeline",
