@@ -26,7 +26,7 @@ from tiltyard_operator.canaries import Canaries, judge
 from tiltyard_operator.desired.config import Bundle
 from tiltyard_operator.desired.history import Fact, Record, Version
 from tiltyard_operator.desired.workload import OWN_SPEC, TEMPLATE, Cause
-from tiltyard_operator.feedback import Collected, collect
+from tiltyard_operator.feedback import NOTHING, Collected, collect
 from tiltyard_operator.findings import Finding, Known, find, unknown_keys
 from tiltyard_operator.kinds import Object
 from tiltyard_operator.observed import Observed, Workload
@@ -71,7 +71,7 @@ class Decision:
     experiment: ExperimentSums | None = None
     """All feedback there is; None: there is no experiment, or nobody has said anything yet."""
 
-    collected: Collected = Collected()
+    collected: Collected = NOTHING
     """How it was brought together."""
 
 
@@ -92,7 +92,7 @@ def decide(seen: Observed, spec: "Spec", now: float) -> Decision:
     final = next((one for one in findings.values() if one.final), None)
     stalled = accepted if not pipeline else fault or (loaded if final else None)
     shape = spec.said or (target.pipeline if target else None)
-    canaries, collected = Canaries(), Collected()
+    canaries, collected = Canaries(), NOTHING
     if target:
         collected = collect(seen, target.bundle)
         canaries = judge(seen, spec.said, target.bundle, now, current=target is wish)

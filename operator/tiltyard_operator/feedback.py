@@ -1,4 +1,4 @@
-"""What feedback comes to over all engines of a Pipeline, whichever of them are gone by now. Pure."""
+"""What feedback comes to over all engines of a Pipeline, those that are gone too. Pure."""
 
 from dataclasses import dataclass
 
@@ -27,10 +27,13 @@ class Collected:
         return total(self.ledger) if self.ledger else None
 
 
+NOTHING = Collected()
+
+
 def collect(seen: Observed, bundle: Bundle) -> Collected:
     """Bring together what is kept, what is remembered and what pods say now."""
     if bundle.plan.experiment is None:
-        return Collected()
+        return NOTHING
     heard = {one.sums.incarnation: one for one in seen.memory.heard}
     for pod, said in seen.said.items():
         if said.experiment:
