@@ -132,7 +132,7 @@ def _troubles(obj: Object) -> Iterator[Verdict]:
         if failed and (ended.get("exitCode") or waiting.get("reason") == "CrashLoopBackOff"):
             said = last_words(failed)
             yield Verdict(said.reason, f"pod {pod} cannot start: {said.message}")
-        elif before.get("exitCode") and not one.get("ready"):
+        elif before.get("exitCode") and not ended and not one.get("ready"):
             said = last_words(before)
             yield Verdict(said.reason, f"pod {pod} ended and starts again: {said.message}")
     why = blocked(obj)

@@ -337,6 +337,21 @@ def test_a_situation_has_its_status(name: str) -> None:
     assert words in ready.message
 
 
+def fetched_at_last() -> Situation:
+    """Both pods serve; what one of them fetches could not be had at first."""
+    one = situation()
+    before = crash('{"reason": "SecretNotFound", "fault": "create it"}')["lastState"]
+    done = {"terminated": {"exitCode": 0, "reason": "Completed"}}
+    init = {"name": "fetch", "ready": False, "restartCount": 1, "state": done, "lastState": before}
+    one.read["pods"][1]["status"]["initContainerStatuses"] = [init]
+    return one
+
+
+def test_what_a_pod_fetched_in_the_end_is_no_trouble_any_more() -> None:
+    status = fetched_at_last().status()
+    assert {one.type: one.status for one in status.conditions or ()}["Ready"] == "True"
+
+
 # situation, seconds until it is looked at again though nothing was heard; None: not at all
 LOOKS: dict[str, float | None] = {
     "all pods serve this generation": 60,
