@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import urllib3
@@ -34,7 +35,8 @@ def test_it_answers_through_its_service_from_this_machine(kubectl: Kubectl) -> N
 
 def test_it_answers_through_its_service_from_another_pod(kubectl: Kubectl) -> None:
     url = f"http://{address(kubectl)}/pipelines/bikes"
-    (row,) = asked_inside(kubectl, url, [bike_record(rider="rider-1")])
+    body = f"data:,{quote(json.dumps([bike_record(rider='rider-1')]))}"
+    (row,) = asked_inside(kubectl, url, body)
     assert len(row["out"]["bikers"]) == 1
 
 

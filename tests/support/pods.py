@@ -57,13 +57,22 @@ def address(kubectl: Kubectl, pipeline: str = NAME) -> str:
     return f"{kubectl.get('service', pipeline)['spec']['clusterIP']}:8080"
 
 
-def asked_inside(kubectl: Kubectl, url: str, records: object, **headers: str) -> list[Any]:
-    """Send records from a pod of its own; the rows of the answer."""
+def asked_inside(kubectl: Kubectl, url: str, body: str, **headers: str) -> list[Any]:
+    """Send records from a pod of its own; the rows of the answer.
+
+    Args:
+        kubectl: for where the pod is to be.
+        url: of the Pipeline.
+        body: URL that the pod reads the records from: a command has no room for a picture.
+        headers: of the request.
+
+    """
     told = {"Content-Type": "application/json"} | headers
     said = inside(
         kubectl,
         "import urllib.request as u;"
-        f"asked = u.Request({url!r}, {json.dumps(records).encode()!r}, {told!r});"
+        f"body = u.urlopen({body!r}, timeout=30).read();"
+        f"asked = u.Request({url!r}, body, {told!r});"
         "print(u.urlopen(asked, timeout=30).read().decode())",
     )
     return list(json.loads(said))
