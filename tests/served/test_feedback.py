@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,11 +65,17 @@ def feedback(served: Served, ledger: Ledger, first: int) -> list[dict[str, Any]]
     return said
 
 
-def kill_children(served: Served) -> None:
+def supervisor_of(served: Served) -> int:
+    """Find the root of the engine's processes, while it has children."""
+    (found,) = (one for one in descendants(served.process.pid) if descendants(one))
+    return found
+
+
+def kill_children(supervisor: int) -> None:
     """Kill all workers and the management process at once."""
-    (supervisor,) = (one for one in descendants(served.process.pid) if descendants(one))
     for child in descendants(supervisor):
-        os.kill(child, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has died meanwhile
+            os.kill(child, signal.SIGKILL)
 
 
 def test_sums_are_the_clients_ledger_over_kills_new_weights_and_restarts(tmp_path: Path) -> None:
@@ -76,8 +83,8 @@ def test_sums_are_the_clients_ledger_over_kills_new_weights_and_restarts(tmp_pat
     ledger = Ledger()
     with serving(manifest, "--watch", "--workers", "2", cache=tmp_path / "cache") as served:
         said = feedback(served, ledger, 0)
-        kill_children(served)
-        await_that(lambda: served.get("/readyz") == "ok\n", "workers that serve again")
+        kill_children(supervisor_of(served))
+        await_that(lambda: ready(served), "workers that serve again")
         said += feedback(served, ledger, 100)
         write(manifest, document((3, 1)))
         await_that(lambda: any("in force" in one for one in served.notices), "new weights")
@@ -103,7 +110,7 @@ def test_a_worker_that_is_killed_while_it_counts_loses_nothing(tmp_path: Path) -
         pieces: dict[str, list[dict[str, Any]]] = {"gb": [], "rf": []}
         for number, (variant, name) in enumerate(answers(served, 0, 2000)):
             pieces[variant].append({"inferenceId": name, "metric": "error", "value": number})
-        killer = threading.Thread(target=kill_often, args=[served])
+        killer = threading.Thread(target=kill_often, args=[supervisor_of(served)])
         killer.start()
         for variant, mine in pieces.items():
             for start in range(0, len(mine), 100):
@@ -113,9 +120,9 @@ def test_a_worker_that_is_killed_while_it_counts_loses_nothing(tmp_path: Path) -
         assert counted(sums(served)) == ledger.cells
 
 
-def kill_often(served: Served) -> None:
+def kill_often(supervisor: int) -> None:
     for _ in range(3):
-        kill_children(served)
+        kill_children(supervisor)
         time.sleep(0.15)  # so that some die while they count; nothing depends on which
 
 
