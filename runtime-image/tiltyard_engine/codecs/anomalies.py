@@ -27,8 +27,7 @@ class AnomalyTexts:
         if not call.anomalies:
             return _NONE
         told = [
-            self._prefixes[name] + _TEXTS[verdicts[0]]
-            for name, verdicts in call.anomalies.items()
+            self._prefixes[name] + _TEXTS[verdicts[0]] for name, verdicts in call.anomalies.items()
         ]
         return b'"count":%d%b' % (counts(call.anomalies, 1)[0], b"".join(told))
 
