@@ -29,7 +29,7 @@ def tiltyard(
         command=[
             *(str(Path(sys.executable).with_name("tiltyard")), "serve", str(manifest)),
             *("--host", HOST, "--port", str(port), "--management-port", str(management_port)),
-            *("--workers", str(workers)),
+            *("--workers", str(workers), "--records", "off"),  # peers keep none
             *(("--grpc-port", str(grpc_port)) if grpc else ()),
         ],
         port=port,
