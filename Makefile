@@ -30,7 +30,7 @@ dev-env: $(VENV)/.dev ## set up .venv for working on the project
 demo: run-env ## serve the bike-demand example and send real traffic through its split
 	$(BIN)/tiltyard demo
 
-test: dev-env cluster-programs ## run the tests (everything but what is marked full)
+test: node-programs ## run the tests (everything but what is marked full)
 	$(BIN)/pytest -n 2 --dist loadgroup -m "not full"
 
 test-full: node-programs ## run every test, the long ones too

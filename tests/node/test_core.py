@@ -17,7 +17,7 @@ from waiting import await_that
 
 Object = dict[str, Any]
 
-pytestmark = [pytest.mark.timeout(1800), pytest.mark.xdist_group("node"), pytest.mark.full]
+pytestmark = [pytest.mark.timeout(1800), pytest.mark.xdist_group("node")]
 
 EXAMPLE = EXAMPLES / "bike-demand/pipeline.yaml"
 RATE = 50
