@@ -30,6 +30,18 @@ class Histogram(Reported):
         return self
 
 
+class Confusion(Reported):
+    """Rows by who says yes, the champion or its challenger: both have a number there."""
+
+    both_above: Count
+    both_below: Count
+    false_negatives: Count
+    """The champion alone says yes."""
+
+    false_positives: Count
+    """The challenger alone says yes."""
+
+
 class VariantFigures(Reported):
     """What one engine has counted of one variant since its counters began."""
 
@@ -46,3 +58,6 @@ class VariantFigures(Reported):
 
     matched: Count | None = None
     """Those that agreed."""
+
+    confusion: Confusion | None = None
+    """Of a challenger whose comparison has a threshold."""

@@ -156,6 +156,8 @@ class PlanShadow(PlanStep):
 
     compare_output: str | None = None
     tolerance: float
+    threshold: float | None = None
+    """Numbers from here on are a yes; None: it is not counted who says yes."""
 
 
 class PlanMetric(Contract):

@@ -38,6 +38,11 @@ class TensorSpec(Contract):
     shape: tuple[int, ...] = ()
     """Lengths of one row's dimensions; -1 is any. Empty: a scalar a row."""
 
+    @property
+    def is_number(self) -> bool:
+        """Whether a row holds one number."""
+        return self.shape in ((), (1,)) and self.type not in (TensorType.BOOL, TensorType.STRING)
+
     def text(self) -> str:
         """The spec as messages show it: `float32[29]`."""
         lengths = ",".join("?" if n == ANY_LENGTH else str(n) for n in self.shape)

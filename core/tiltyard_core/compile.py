@@ -184,6 +184,19 @@ def _compare_faults(
             message = f"gives {there}, compare wants {compare.output!r}"
             remedy = "rename an output by outputs[].from, or remove compare"
             yield Fault(challenger.path, f"{message}: {remedy}")
+    if compare.threshold is not None:
+        yield from _threshold_faults(compare.output, (champion, *challengers), path)
+
+
+def _threshold_faults(output: str, models: Sequence[StepModel], path: str) -> Iterator[Fault]:
+    for model in models:
+        for tensor in model.plan.outputs:
+            if tensor.name == output and not tensor.is_number:
+                message = f"{model.plan.name!r} gives {output} {tensor.text()}"
+                remedy = (
+                    "a threshold divides one number a row; compare another output, or remove it"
+                )
+                yield Fault(f"{path}.shadow.compare.threshold", f"{message}: {remedy}")
 
 
 def _plan_step(pipeline: Pipeline, step: Step, common: Mapping[str, object]) -> AnyPlanStep:
@@ -230,5 +243,6 @@ def _plan_shadow(shadow: Shadow, common: Mapping[str, object]) -> PlanShadow:
             "timeout": seconds(shadow.timeout),
             "compare_output": shadow.compare.output if shadow.compare else None,
             "tolerance": shadow.compare.tolerance if shadow.compare else 0,
+            "threshold": shadow.compare.threshold if shadow.compare else None,
         }
     )

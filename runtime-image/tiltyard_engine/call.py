@@ -11,6 +11,7 @@ import msgspec
 
 from tiltyard_api.reasons import Reason
 from tiltyard_engine.columns import Columns
+from tiltyard_engine.comparison import Compared
 from tiltyard_engine.errors import Refusal
 
 NOTHING: Mapping[str, dict[str, Columns | None]] = MappingProxyType({})
@@ -103,8 +104,8 @@ class Call(msgspec.Struct):
     elapsed: list[int] = []
     """Nanoseconds of each step."""
 
-    compared: tuple[tuple[str, str, int, int], ...] = ()
-    """Step, challenger, rows that match the champion's and rows that do not."""
+    compared: tuple[tuple[str, str, Compared], ...] = ()
+    """Step, challenger, and how its rows compare with the champion's."""
 
     runs: list[Run] = []
     missing_keys: tuple[str, ...] = ()

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from tiltyard_engine.comparison import comparer
 from tiltyard_engine.counters import Block
 from tiltyard_engine.lane import Lane, Record
 from tiltyard_engine.mirrored import Batch
@@ -18,7 +19,6 @@ from tiltyard_engine.outbox import Inbox, LaneKey, logged
 from tiltyard_engine.pipeline import Loaded
 from tiltyard_engine.record import ChallengerAccount, ShadowCounter, VariantCounter
 from tiltyard_engine.ring import Ring
-from tiltyard_engine.steps.shadow import comparer
 
 LOWEST_PRIORITY = 19
 """Nice value: what cores are left over."""

@@ -10,7 +10,7 @@ import os
 import secrets
 import tempfile
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,6 +87,10 @@ class Block:
     def place(self, series: Series) -> int:
         """Place of a series that is more than a counter."""
         return self._offsets[series]
+
+    def places(self, series: Iterable[Series]) -> list[int]:
+        """Places of series, or of none where the layout has not got them."""
+        return [self._offsets[one] for one in series if one in self._offsets]
 
     def observe(self, offset: int, seconds: float, times: int = 1) -> None:
         """Add an observation, one or several times, to the histogram at an offset."""

@@ -2,9 +2,9 @@
 
 from itertools import pairwise
 
-from tiltyard_api.figures import Histogram, VariantFigures
+from tiltyard_api.figures import Confusion, Histogram, VariantFigures
 from tiltyard_engine.counters import BUCKETS, CounterFile, HistogramValue, Series
-from tiltyard_engine.metrics import MATCHES, MODEL_REASONS
+from tiltyard_engine.metrics import MATCHES, MODEL_REASONS, confusion_series
 
 
 def figures_of(counters: CounterFile, variant: tuple[str, ...]) -> VariantFigures:
@@ -27,6 +27,20 @@ def figures_of(counters: CounterFile, variant: tuple[str, ...]) -> VariantFigure
         seconds=_histogram(counters.total_histogram(seconds)),
         compared=sum(matched) if matched else None,
         matched=matched[0] if matched else None,
+        confusion=_confusion(counters, variant),
+    )
+
+
+def _confusion(counters: CounterFile, variant: tuple[str, ...]) -> Confusion | None:
+    series = [one for one in confusion_series(variant) if one in counters.layout.offsets]
+    if not series:
+        return None
+    both_above, both_below, negatives, positives = map(counters.total, series)
+    return Confusion(
+        both_above=both_above,
+        both_below=both_below,
+        false_negatives=negatives,
+        false_positives=positives,
     )
 
 

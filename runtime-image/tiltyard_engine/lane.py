@@ -14,6 +14,7 @@ from typing import Protocol
 
 from tiltyard_api.reasons import Reason
 from tiltyard_engine.columns import Columns
+from tiltyard_engine.comparison import Compare, Compared
 from tiltyard_engine.errors import Refusal
 from tiltyard_engine.execute import Job, Ran, execute
 from tiltyard_engine.mirrored import Answer, Batch, Part, settle
@@ -32,7 +33,7 @@ class Account(Protocol):
     def ran(self, requests: int, rows: int, seconds: float, nonfinite: int) -> None:
         """The model answered them in one call."""
 
-    def compared(self, matches: int, mismatches: int) -> None:
+    def compared(self, found: Compared) -> None:
         """Rows were compared with the champion's."""
 
     def failed(self, rows: int, seconds: float, reason: Reason) -> None:
@@ -44,8 +45,6 @@ class Account(Protocol):
     def shutdown(self, requests: int) -> None:
         """They still waited when the engine ended."""
 
-
-Compare = Callable[[Columns, Columns, int], tuple[int, int]]
 
 Record = Callable[[Sequence[str], Sequence[int], Columns], None]
 """Given ids, ends of rows and outputs, of requests of which some are recorded."""
@@ -214,7 +213,7 @@ class Lane:
 
     def _ran(self, part: Part, ran: Ran, took: float) -> None:
         if part.outputs:
-            self._account.compared(*self._compare(part.outputs, ran.outputs, part.rows))
+            self._account.compared(self._compare(part.outputs, ran.outputs, part.rows))
         if self._record and part.ids:
             self._record(part.ids, part.ends, ran.outputs)
         # Last: once all that was offered has run, all has been compared.

@@ -40,6 +40,9 @@ ROUTING_REFUSED = (
     "OtherPlan", "OtherPipeline", "OlderRevision", "UnknownVariant",
 )  # fmt: skip
 MATCHES = ("match", "mismatch")
+SIDES = ("both_above", "both_below", "false_negative", "false_positive")
+"""Who says yes: both, neither, the champion alone, the challenger alone."""
+
 VALIDATION_ERRORS = ("failed", "late")
 """An expression has no truth for a row; it was not judged in time."""
 
@@ -109,6 +112,9 @@ METRICS = {
     ),
     "tiltyard_shadow_compared_total": Metric(
         "counter", "Rows compared with the champion's.", (*_VARIANT, "result")
+    ),
+    "tiltyard_shadow_confusion_total": Metric(
+        "counter", "Rows by who is on which side of the threshold.", (*_VARIANT, "result")
     ),
     "tiltyard_routing_revision": Metric(
         "gauge", "Revision of the routing table that every worker has.", ("pipeline",)
@@ -211,7 +217,9 @@ def _step_series(pipeline: str, step: PlanStep) -> Iterator[Series]:
         yield from canary_series(pipeline, step)
     if isinstance(step, PlanShadow):
         for challenger in step.challengers:
-            yield from _shadow_series((pipeline, step.name, challenger))
+            labels = (pipeline, step.name, challenger)
+            yield from _shadow_series(labels)
+            yield from confusion_series(labels) if step.threshold is not None else ()
 
 
 def _shadow_series(labels: tuple[str, ...]) -> Iterator[Series]:
@@ -223,6 +231,11 @@ def _shadow_series(labels: tuple[str, ...]) -> Iterator[Series]:
         yield Series("tiltyard_shadow_failed_total", (*labels, reason))
     for result in MATCHES:
         yield Series("tiltyard_shadow_compared_total", (*labels, result))
+
+
+def confusion_series(labels: tuple[str, ...]) -> list[Series]:
+    """Series of a challenger whose comparison has a threshold, in the order of `SIDES`."""
+    return [Series("tiltyard_shadow_confusion_total", (*labels, side)) for side in SIDES]
 
 
 def variants_of(step: PlanStep) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from tiltyard_api.plan import Plan, PlanCanary, PlanRecords, PlanShadow
 from tiltyard_api.routing import CanaryRouting, RoutingTable
 from tiltyard_engine.call import Call
+from tiltyard_engine.comparison import comparer
 from tiltyard_engine.counters import Block
 from tiltyard_engine.dataplane import Dataplane
 from tiltyard_engine.feedback.experiment import Assigning, Opened
@@ -19,7 +20,6 @@ from tiltyard_engine.outbox import LaneKey, Outbox
 from tiltyard_engine.record import Recorder, weight_parts
 from tiltyard_engine.recording.taking import Recording
 from tiltyard_engine.steps.canary import CanaryStep
-from tiltyard_engine.steps.shadow import comparer
 from tiltyard_engine.tables import RoutingRefused, read_table
 from tiltyard_engine.tally import CanaryRecorder, CanaryTally
 from tiltyard_engine.validations.judge import BUDGET, Judge

@@ -3,6 +3,7 @@
 from tiltyard_api.plan import Plan, PlanDrawn, PlanShadow
 from tiltyard_api.reasons import Reason
 from tiltyard_engine.call import Call, Run
+from tiltyard_engine.comparison import Compared
 from tiltyard_engine.counters import Block
 from tiltyard_engine.metrics import (
     CODES,
@@ -14,6 +15,7 @@ from tiltyard_engine.metrics import (
     PROTOCOLS,
     TRANSPORTS,
     VALIDATION_ERRORS,
+    confusion_series,
     variants_of,
 )
 from tiltyard_engine.validations.verdicts import ANOMALY, ERROR, LATE
@@ -105,8 +107,8 @@ class Recorder:
             words[self._pinned[step]] += 1
         for step, challenger, taken in call.offers:
             self._shadow[step, challenger].asked(taken=taken)
-        for step, challenger, matches, mismatches in call.compared:
-            self._shadow[step, challenger].compared(matches, mismatches)
+        for step, challenger, compared in call.compared:
+            self._shadow[step, challenger].compared(compared)
         for name, verdicts in call.anomalies.items():
             self._validations[name].count(verdicts)
 
@@ -179,6 +181,7 @@ class ShadowCounter:
         self._match, self._mismatch = (
             block.offset("tiltyard_shadow_compared_total", *labels, result) for result in MATCHES
         )
+        self._sides = block.places(confusion_series(labels))
 
     def offered(self, offered: int, taken: int) -> None:
         """Count requests that were offered for nobody's answer, and the rest that went nowhere."""
@@ -194,10 +197,12 @@ class ShadowCounter:
         """Count requests that the challenger answered."""
         self._words[self._run] += requests
 
-    def compared(self, matches: int, mismatches: int) -> None:
+    def compared(self, found: Compared) -> None:
         """Count rows that were compared with the champion's."""
-        self._words[self._match] += matches
-        self._words[self._mismatch] += mismatches
+        self._words[self._match] += found.matches
+        self._words[self._mismatch] += found.mismatches
+        for offset, rows in zip(self._sides, found.sides, strict=False):  # none: no threshold
+            self._words[offset] += rows
 
     def failed(self, reason: Reason) -> None:
         """Count a request that the challenger failed."""

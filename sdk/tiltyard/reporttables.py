@@ -34,6 +34,9 @@ def _parts(report: Report) -> Iterator[RenderableType]:
     if report.shadows:
         yield Text("")
         yield _shadows(report.shadows)
+        if any(one.flips for one in report.shadows):
+            yield Text("")
+            yield _flips(report.shadows)
 
 
 def _legend(report: Report) -> str:
@@ -100,6 +103,27 @@ def _shadows(rows: Sequence[Agreement]) -> Table:
             *_times(one.times),
         )
         table.add_row("", one.champion, "", "", "", "", *_times(one.champion_times))
+    return table
+
+
+def _flips(rows: Sequence[Agreement]) -> Table:
+    table = plain_table(
+        "shadow", "model", "both yes", "both no", "", "rows", "of", "is", "from", "to"
+    )
+    for one in rows:
+        found = one.flips
+        if found is None:
+            continue
+        start = (one.step, one.challenger, str(found.both_above), str(found.both_below))
+        rates = (
+            ("other than the champion", found.flips),
+            ("no where the champion says yes", found.false_negatives),
+            ("yes where the champion says no", found.false_positives),
+        )
+        for words, rate in rates:
+            shares = map(_share, (rate.rate, rate.low, rate.high))
+            table.add_row(*start, words, str(rate.count), str(rate.of), *shares)
+            start = ("", "", "", "")
     return table
 
 

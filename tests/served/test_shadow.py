@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from bare_engines import Compiled, Engine, Workshop, eventually, running
 from loopback import Answer
 from records import exchange, post, row
 from served_models import TROUBLE, failing, hanging, not_a_number, scaled, slow
+from tiltyard_api.figures import Confusion, VariantFigures
+from tiltyard_core.experiments.shadow import beside
+from tiltyard_engine.metrics import SIDES
 
 pytestmark = pytest.mark.served
 
@@ -176,6 +180,52 @@ def test_rows_are_compared_with_the_champions(tmp_path: Path) -> None:
             for result in ("match", "mismatch")
         }
     assert compared == {"match": 21, "mismatch": 79}, "0.5 x differs by 10 at x = 20"
+
+
+WHO = {
+    (True, True): "both_above",
+    (False, False): "both_below",
+    (True, False): "false_negatives",
+    (False, True): "false_positives",
+}
+
+
+def ledger(values: list[float], factor: float) -> tuple[Confusion, int]:
+    """Count by hand who says yes from 100 on, and what is within 10 of the champion's."""
+    pairs = [(CHAMPION_FACTOR * value, factor * value) for value in values]
+    sides = Counter(WHO[one >= 100, other >= 100] for one, other in pairs)
+    counts = {name: sides[name] for name in WHO.values()}
+    return Confusion(**counts), sum(abs(one - other) <= 10 for one, other in pairs)
+
+
+@pytest.mark.parametrize("outputs", ["log", "respond"])
+def test_who_says_yes_is_counted_to_the_row(tmp_path: Path, outputs: str) -> None:
+    """One challenger says yes too soon, one too late, beside each of two workers."""
+    factors = {"soon": 2.5, "late": 1.0}
+    compare = {"output": "y", "tolerance": 10, "threshold": 100}
+    more = {"budget": "20s"} if outputs == "respond" else {}
+    steps = shadow(*factors, outputs=outputs, compare=compare, timeout="20s", **more)
+    models = {name: scaled(factor) for name, factor in factors.items()}
+    workshop = Workshop(tmp_path)
+    pipeline = workshop.compile("shadowed", {"champion": scaled(CHAMPION_FACTOR), **models}, steps)
+    values = [n / 2 for n in range(-20, 280)]
+    asked = [post([{"x": x} for x in values[n : n + 3]], "shadowed") for n in range(0, 300, 3)]
+    with running(workshop, pipeline, workers=2) as engine:
+        connections = [engine.connect() for _ in range(4)]
+        assert all(answer.status == 200 for answer in exchange(connections, asked))
+        for name, factor in factors.items():
+            at_rest(engine, name, len(asked))
+            (step,) = engine.status()["steps"]
+            told = VariantFigures.model_validate_json(json.dumps(step["variants"][name]))
+            sides, matched = ledger(values, factor)
+            assert told.confusion == sides
+            assert (told.compared, told.matched) == (300, matched)
+            metric = "tiltyard_shadow_confusion_total"
+            counted = [engine.metric(metric, variant=name, result=one) for one in SIDES]
+            assert counted == list(sides.model_dump().values())
+            found = beside("score", ("champion", []), (name, [told])).flips
+            assert found is not None
+            assert found.flips.count == sides.false_negatives + sides.false_positives > 0
 
 
 def respond(workshop: Workshop, **more: object) -> Compiled:

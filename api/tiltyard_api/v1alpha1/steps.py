@@ -66,6 +66,9 @@ class Compare(Contract):
     tolerance: float = Field(default=0, ge=0)
     """Largest absolute difference of a number that still matches."""
 
+    threshold: float | None = None
+    """Numbers from here on are a yes: counts who says yes."""
+
 
 class Shadow(Contract):
     """The champion answers; challengers get the same input."""

@@ -144,6 +144,33 @@ class Times(Reported):
     p99: float | None = None
 
 
+class Rate(Reported):
+    """How often something happens, with the interval of Wilson, 95 %."""
+
+    count: int
+    of: int
+    """Rows."""
+
+    rate: float | None = None
+    low: float
+    high: float
+
+
+class Flips(Reported):
+    """Who says yes beside a threshold: the champion, its challenger, both or neither."""
+
+    both_above: int
+    both_below: int
+    flips: Rate
+    """Rows where one says yes and the other no."""
+
+    false_negatives: Rate
+    """The challenger says no, of what the champion says yes to."""
+
+    false_positives: Rate
+    """The challenger says yes, of what the champion says no to."""
+
+
 class Agreement(Reported):
     """A challenger beside its champion."""
 
@@ -159,6 +186,9 @@ class Agreement(Reported):
     """Lower end of the interval of Wilson, 95 %."""
 
     high: float
+    flips: Flips | None = None
+    """Where the comparison has a threshold."""
+
     times: Times
     champion_times: Times
 

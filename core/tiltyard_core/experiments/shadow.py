@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from tiltyard_api.figures import VariantFigures
-from tiltyard_api.v1alpha1.verdict import Agreement, Times
+from tiltyard_api.figures import Confusion, VariantFigures
+from tiltyard_api.v1alpha1.verdict import Agreement, Flips, Rate, Times
 from tiltyard_core.experiments.fixed import wilson
 from tiltyard_core.histograms import mean, merged, quantile
 
 ALPHA = 0.05
-"""Of the interval of the match rate."""
+"""Of the intervals of rates."""
 
 
 def beside(
@@ -37,9 +37,32 @@ def beside(
         rate=matched / compared if compared else None,
         low=low,
         high=high,
+        flips=_flips([one.confusion for one in parts if one.confusion]),
         times=_times(parts),
         champion_times=_times(champion[1]),
     )
+
+
+def _flips(parts: Sequence[Confusion]) -> Flips | None:
+    if not parts:
+        return None
+    above = sum(one.both_above for one in parts)
+    below = sum(one.both_below for one in parts)
+    negatives = sum(one.false_negatives for one in parts)
+    positives = sum(one.false_positives for one in parts)
+    flips = negatives + positives
+    return Flips(
+        both_above=above,
+        both_below=below,
+        flips=_rate(flips, above + below + flips),
+        false_negatives=_rate(negatives, above + negatives),
+        false_positives=_rate(positives, below + positives),
+    )
+
+
+def _rate(count: int, of: int) -> Rate:
+    low, high = wilson(count, of, ALPHA)
+    return Rate(count=count, of=of, rate=count / of if of else None, low=low, high=high)
 
 
 def _times(parts: Sequence[VariantFigures]) -> Times:

@@ -1,17 +1,16 @@
 """The step where a champion answers and challengers get the same input."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-
-import numpy as np
 
 from tiltyard_api.plan import PlanShadow
 from tiltyard_api.routing import RoutingTable, ShadowRouting
 from tiltyard_core.draws import DRAW_SPACE
 from tiltyard_engine.call import Call, Served
 from tiltyard_engine.columns import Columns
+from tiltyard_engine.comparison import comparer
 from tiltyard_engine.execute import Job
 from tiltyard_engine.lane import Lane
 from tiltyard_engine.mirrored import Answer
@@ -65,8 +64,8 @@ class ShadowStep:
             outputs = _wait(answer, deadline)
             call.beside[self.name][name] = outputs
             if outputs is not None and self.name in call.outputs:
-                matches = self._compare(call.outputs[self.name], outputs, call.rows)
-                call.compared += ((self.name, name, *matches),)
+                compared = self._compare(call.outputs[self.name], outputs, call.rows)
+                call.compared += ((self.name, name, compared),)
 
     def _sampled(self, context: Context) -> Sequence[str]:
         """Challengers that see a request: one draw for all, so that samples are nested."""
@@ -97,34 +96,3 @@ def _wait(answer: Answer, deadline: float) -> Columns | None:
     except FutureTimeoutError:
         answer.cancel()
         return None
-
-
-def comparer(plan: PlanShadow) -> Callable[[Columns, Columns, int], tuple[int, int]]:
-    """How rows of a step are compared: (champion, challenger, rows) -> matches, mismatches.
-
-    Nothing is compared where the manifest asks for nothing, or the challenger has no such output.
-    """
-    name = plan.compare_output
-
-    def compare(champion: Columns, challenger: Columns, rows: int) -> tuple[int, int]:
-        if name is None or name not in champion or name not in challenger:
-            return 0, 0
-        same = sum(
-            _same(np.asarray(one), np.asarray(other), plan.tolerance)
-            for one, other in zip(champion[name], challenger[name], strict=True)
-        )
-        return same, rows - same
-
-    return compare
-
-
-def _same(one: np.ndarray, other: np.ndarray, tolerance: float) -> bool:
-    """Whether one row's values match: numbers within the tolerance, NaN with NaN."""
-    if one.shape != other.shape:
-        return False
-    kinds = {one.dtype.kind, other.dtype.kind}
-    if kinds <= {"f", "i", "u"} and ("f" in kinds or tolerance):
-        with np.errstate(over="ignore", invalid="ignore"):
-            near = np.isclose(one.astype(float), other.astype(float), 0, tolerance, equal_nan=True)
-            return bool(near.all())
-    return bool(np.asarray(one == other).all())

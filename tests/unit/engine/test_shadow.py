@@ -7,10 +7,12 @@ import pytest
 
 import graphs
 from planes import eventually, opened, shadow
+from tiltyard_api.figures import Confusion
 from tiltyard_api.plan import PlanShadow
 from tiltyard_core.draws import DRAW_SPACE
-from tiltyard_engine.columns import Array
-from tiltyard_engine.steps.shadow import comparer
+from tiltyard_engine.columns import Array, Column
+from tiltyard_engine.comparison import Compared, comparer
+from tiltyard_engine.figures import figures_of
 
 CHALLENGERS: Mapping[str, bytes] = {
     "nan": graphs.logarithm(),
@@ -108,7 +110,9 @@ def test_rows_are_compared_within_the_tolerance(
     assert counts == [matches, 3 - matches]
 
 
-def compared(one: Array, other: Array, tolerance: float) -> tuple[int, int]:
+def compared(
+    one: Column, other: Column, tolerance: float, threshold: float | None = None
+) -> Compared:
     plan = PlanShadow(
         name="watch",
         inputs=(),
@@ -120,6 +124,7 @@ def compared(one: Array, other: Array, tolerance: float) -> tuple[int, int]:
         timeout=1,
         compare_output="y",
         tolerance=tolerance,
+        threshold=threshold,
     )
     return comparer(plan)({"y": one}, {"y": other}, len(one))
 
@@ -151,8 +156,80 @@ def compared(one: Array, other: Array, tolerance: float) -> tuple[int, int]:
 def test_any_two_outputs_can_be_compared(
     one: Array, other: Array, tolerance: float, *, same: bool
 ) -> None:
-    assert compared(one, other, tolerance) == (int(same), int(not same))
-    assert compared(other, one, tolerance) == (int(same), int(not same))
+    assert compared(one, other, tolerance)[:2] == (int(same), int(not same))
+    assert compared(other, one, tolerance)[:2] == (int(same), int(not same))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (np.float32([]), np.float32([]), True),
+        (np.float32([1, 2, 3]), np.float32([1, 2, 3.5]), True),
+        (np.float32([1, 2, 3]), np.float32([1, 2, 3.6]), False),
+        (np.float32([1, 2]), np.float32([2, 1]), False),
+        (np.float32([1, 2]), np.float32([1, 2, 3]), False),
+        (np.float32([1]), np.float32(1), False),
+        (np.array(["a", "b"], object), np.array(["a", "b"], object), True),
+        (np.array(["a", "b"], object), np.array(["b", "a"], object), False),
+        (np.array(["1", "2"], object), np.float32([1, 2]), False),
+    ],
+    ids=str,
+)
+def test_lists_match_as_a_whole(one: Array, other: Array, *, same: bool) -> None:
+    """Beside a row of another length, so that the rows are ragged."""
+    ragged = np.float32([0, 0, 0, 0])
+    found = compared([one, ragged], [other, ragged], 0.5)
+    assert found == compared([other, ragged], [one, ragged], 0.5)
+    assert found[:2] == (1 + same, 1 - same)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "threshold", "sides"),
+    [
+        (np.float32([0.6, 0.4, 0.6, 0.4]), np.float32([0.6, 0.4, 0.4, 0.6]), 0.5, (1, 1, 1, 1)),
+        (np.float32([[0.5], [0.5]]), np.float32([[0.5], [0.49]]), 0.5, (1, 0, 1, 0)),
+        (np.float32([0.7]), np.float64([0.7]), 0.7, (1, 0, 0, 0)),
+        (np.float16([0.7]), np.float32([0.69999]), 0.7, (0, 0, 1, 0)),
+        (np.float32([math.nan, 1, 1]), np.float32([1, math.nan, 1]), 0.5, (1, 0, 0, 0)),
+        (np.float32([math.inf, -math.inf]), np.float32([-math.inf, 0]), 0.5, (0, 1, 1, 0)),
+        (np.float32([3e38]), np.float64([1e300]), 1e200, (0, 0, 0, 1)),
+        (np.int64([3, -3]), np.uint8([3, 3]), 2.5, (1, 0, 0, 1)),
+        (np.float32([1, -1]), np.float32([1, -1]), 0, (1, 1, 0, 0)),
+        (np.float32([1, -1]), np.float32([1, -1]), None, (0, 0, 0, 0)),
+        (np.float32([[1, 2]]), np.float32([[1, 2]]), 0, (0, 0, 0, 0)),
+        (np.array(["a"], object), np.array(["a"], object), 0, (0, 0, 0, 0)),
+        (np.float32([]), np.float32([]), 0, (0, 0, 0, 0)),
+    ],
+    ids=str,
+)
+def test_rows_are_on_either_side_of_a_threshold(
+    one: Array, other: Array, threshold: float | None, sides: tuple[int, ...]
+) -> None:
+    assert compared(one, other, 0, threshold).sides == sides
+    above, below, negatives, positives = sides
+    turned = (above, below, positives, negatives)
+    assert compared(other, one, 0, threshold).sides == turned
+
+
+@pytest.mark.parametrize("outputs", ["log", "respond"])
+@pytest.mark.parametrize("threshold", [None, 5])
+def test_sides_are_counted_where_there_is_a_threshold(
+    tmp_path: Path, outputs: str, threshold: float | None
+) -> None:
+    """2 x beside 3 x: of 1, 2, 3 and 9 it is 2 where they part at 5."""
+    step = shadow("a", "b", outputs=outputs, compare={"output": "y", "threshold": threshold})
+    if outputs == "respond":
+        step["shadow"]["budget"] = "20s"
+    models = {"a": graphs.scaled(2), "b": graphs.scaled(3)}
+    with opened(tmp_path, models, [step]) as plane:
+        plane.ask([{"x": 1}, {"x": 2}])
+        plane.ask([{"x": 3}, {"x": 9}])
+        plane.settle("b")
+        told = figures_of(plane.counters, (plane.plan.pipeline, "watch", "b")).confusion
+    if threshold is None:
+        assert told is None
+    else:
+        assert told == Confusion(both_above=2, both_below=1, false_negatives=0, false_positives=1)
 
 
 def test_a_champion_that_fails_offers_nothing_to_log(tmp_path: Path) -> None:

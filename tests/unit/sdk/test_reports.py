@@ -11,7 +11,9 @@ from tiltyard.reporttables import picture
 from tiltyard_api.v1alpha1.verdict import (
     MOST_MOMENTS,
     Agreement,
+    Flips,
     LabelQuality,
+    Rate,
     Report,
     Times,
     Verdict,
@@ -78,12 +80,21 @@ def test_wins_labels_and_shadows_have_tables_of_their_own() -> None:
         rate=0.9,
         low=0.6,
         high=0.98,
+        flips=Flips(
+            both_above=3,
+            both_below=4,
+            flips=Rate(count=3, of=10, rate=0.3, low=0.11, high=0.6),
+            false_negatives=Rate(count=1, of=4, rate=0.25, low=0.05, high=0.7),
+            false_positives=Rate(count=2, of=6, rate=1 / 3, low=0.1, high=0.77),
+        ),
         times=times,
         champion_times=times,
     )
     text = shown(Report(pipeline="shop", step="rank", verdict=found, shadows=(shadow,)))
     for word in ("30", "17", "ROC-AUC", "0.75", "alarm", "90 %", "98 %", "5 ms"):
         assert word in text
+    for words in ("both yes", "yes where the champion says no", "33.33 %", "77 %"):
+        assert words in text
     assert "not said anything" in shown(Report(pipeline="shop", step="rank"))
 
 
