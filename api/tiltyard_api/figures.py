@@ -2,7 +2,7 @@
 
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from tiltyard_api.v1alpha1.reported import Reported
 
@@ -40,6 +40,21 @@ class Confusion(Reported):
 
     false_positives: Count
     """The challenger alone says yes."""
+
+
+class Disagreement(Reported):
+    """A row in which a challenger does not match its champion."""
+
+    at: Count
+    """Milliseconds since 1970."""
+
+    difference: float | None = None
+    """The largest of any element; None: it cannot be said in numbers."""
+
+    champion: JsonValue = None
+    challenger: JsonValue = None
+    inputs: dict[str, JsonValue] | None = None
+    """What both were given; None: it was too large."""
 
 
 class VariantFigures(Reported):

@@ -159,6 +159,9 @@ class PlanShadow(PlanStep):
     threshold: float | None = None
     """Numbers from here on are a yes; None: it is not counted who says yes."""
 
+    keep: int | None = None
+    """How many of the worst disagreements are kept; None: none."""
+
 
 class PlanMetric(Contract):
     """An outcome that feedback tells of."""

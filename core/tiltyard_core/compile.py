@@ -184,6 +184,9 @@ def _compare_faults(
             message = f"gives {there}, compare wants {compare.output!r}"
             remedy = "rename an output by outputs[].from, or remove compare"
             yield Fault(challenger.path, f"{message}: {remedy}")
+    if compare.keep and step.shadow and step.shadow.outputs == "respond":
+        remedy = "answers show both outputs: remove keep, or say outputs: log"
+        yield Fault(f"{path}.shadow.compare.keep", remedy)
     if compare.threshold is not None:
         yield from _threshold_faults(compare.output, (champion, *challengers), path)
 
@@ -244,5 +247,6 @@ def _plan_shadow(shadow: Shadow, common: Mapping[str, object]) -> PlanShadow:
             "compare_output": shadow.compare.output if shadow.compare else None,
             "tolerance": shadow.compare.tolerance if shadow.compare else 0,
             "threshold": shadow.compare.threshold if shadow.compare else None,
+            "keep": (shadow.compare.keep or None) if shadow.compare else None,
         }
     )

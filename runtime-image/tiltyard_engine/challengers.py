@@ -11,14 +11,17 @@ import time
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from tiltyard_api.plan import PlanShadow
 from tiltyard_engine.comparison import comparer
 from tiltyard_engine.counters import Block
-from tiltyard_engine.lane import Lane, Record
+from tiltyard_engine.disagreements import Kept, Slates
+from tiltyard_engine.lane import Keep, Lane, Record
 from tiltyard_engine.mirrored import Batch
 from tiltyard_engine.outbox import Inbox, LaneKey, logged
 from tiltyard_engine.pipeline import Loaded
 from tiltyard_engine.record import ChallengerAccount, ShadowCounter, VariantCounter
 from tiltyard_engine.ring import Ring
+from tiltyard_engine.slate import Slate
 
 LOWEST_PRIORITY = 19
 """Nice value: what cores are left over."""
@@ -55,11 +58,15 @@ def make_ring(loaded: Sequence[Loaded], block: Block) -> Ring:
 
 
 def run_challengers(
-    loaded: Sequence[Loaded], block: Block, ring: Ring, records: Mapping[LaneKey, Record]
+    loaded: Sequence[Loaded],
+    block: Block,
+    ring: Ring,
+    records: Mapping[LaneKey, Record],
+    slates: Slates,
 ) -> None:
-    """Run until SIGTERM; what challengers give is told where it is recorded."""
+    """Run until SIGTERM; what challengers give is told where it is recorded, or kept."""
     os.nice(LOWEST_PRIORITY)
-    challengers = Challengers(loaded, block, ring, records)
+    challengers = Challengers(loaded, block, ring, records, slates)
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, lambda *_: challengers.stop())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor says when
@@ -75,6 +82,7 @@ class Challengers:
         block: Block,
         ring: Ring,
         records: Mapping[LaneKey, Record] = MappingProxyType({}),
+        slates: Slates = MappingProxyType({}),
     ) -> None:
         plans = [one.plan for one in loaded]
         sessions = {one.plan.pipeline: one.sessions for one in loaded}
@@ -90,7 +98,8 @@ class Challengers:
             counter = _counter(block, key)
             counter.crashed(ring.notes[JOURNAL + number] - counter.ended())
             account = ChallengerAccount(VariantCounter(block, key), counter)
-            lane = Lane(session, step.timeout, account, comparer(step), records.get(key))
+            keep = _keeper(step, slates.get(key))
+            lane = Lane(session, step.timeout, account, comparer(step), records.get(key), keep)
             self._lanes.append(lane)
             self._counters.append(counter)
 
@@ -141,6 +150,10 @@ class Challengers:
             self._ring.done()
             records += 1
         return records
+
+
+def _keeper(step: PlanShadow, slate: Slate | None) -> Keep | None:
+    return Kept(step.compare_output, slate).saw if slate and step.compare_output else None
 
 
 def _counter(block: Block, key: LaneKey) -> ShadowCounter:

@@ -1,6 +1,7 @@
 """How rows of a challenger are compared with the champion's."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -21,8 +22,10 @@ class Sides(NamedTuple):
 class Compared(NamedTuple):
     """What came of comparing some rows."""
 
-    matches: int = 0
-    mismatches: int = 0
+    rows: int = 0
+    misses: Sequence[int] = ()
+    """Rows that do not match."""
+
     sides: Sides = Sides()
 
 
@@ -41,12 +44,13 @@ def comparer(plan: PlanShadow) -> Compare:
         if name is None or name not in champion or name not in challenger:
             return Compared()
         ours, theirs = champion[name], challenger[name]
-        same = sum(
-            _same(np.asarray(one), np.asarray(other), plan.tolerance)
-            for one, other in zip(ours, theirs, strict=True)
-        )
+        misses = [
+            row
+            for row, (one, other) in enumerate(zip(ours, theirs, strict=True))
+            if not _same(np.asarray(one), np.asarray(other), plan.tolerance)
+        ]
         sides = Sides() if plan.threshold is None else sides_of(ours, theirs, plan.threshold)
-        return Compared(same, rows - same, sides)
+        return Compared(rows, misses, sides)
 
     return compare
 
@@ -63,6 +67,17 @@ def sides_of(champion: Column, challenger: Column, threshold: float) -> Sides:
     return Sides(
         *(int(np.count_nonzero(rows)) for rows in (yes & too, ~yes & ~too, yes & ~too, ~yes & too))
     )
+
+
+def distance(champion: Column, challenger: Column) -> float:
+    """How far apart rows that do not match are; infinite where no number says it."""
+    one, other = np.asarray(champion), np.asarray(challenger)
+    if one.shape != other.shape or not {one.dtype.kind, other.dtype.kind} <= {"f", "i", "u"}:
+        return inf
+    with np.errstate(over="ignore", invalid="ignore"):
+        apart = np.abs(one.astype(float) - other.astype(float))
+        apart[(one == other) | (np.isnan(one) & np.isnan(other))] = 0
+    return float(np.nan_to_num(apart, nan=inf, posinf=inf).max())
 
 
 def _numbers(column: Column) -> Array | None:

@@ -46,6 +46,9 @@ class Account(Protocol):
         """They still waited when the engine ended."""
 
 
+Keep = Callable[[Part, Columns, Sequence[int]], None]
+"""Given requests, what the challenger made of them, and rows that do not match."""
+
 Record = Callable[[Sequence[str], Sequence[int], Columns], None]
 """Given ids, ends of rows and outputs, of requests of which some are recorded."""
 
@@ -74,12 +77,14 @@ class Lane:
         account: Account,
         compare: Compare,
         record: Record | None = None,
+        keep: Keep | None = None,
     ) -> None:
         self._session = session
         self._timeout = timeout
         self._account = account
         self._compare = compare
         self._record = record
+        self._keep = keep
         self._queue = _Queue()
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -213,7 +218,10 @@ class Lane:
 
     def _ran(self, part: Part, ran: Ran, took: float) -> None:
         if part.outputs:
-            self._account.compared(self._compare(part.outputs, ran.outputs, part.rows))
+            found = self._compare(part.outputs, ran.outputs, part.rows)
+            self._account.compared(found)
+            if self._keep and found.misses:
+                self._keep(part, ran.outputs, found.misses)
         if self._record and part.ids:
             self._record(part.ids, part.ends, ran.outputs)
         # Last: once all that was offered has run, all has been compared.

@@ -19,6 +19,7 @@ from tiltyard_api.reasons import Reason
 from tiltyard_engine.canaries import CanaryCells, every_canary, report, unheeded
 from tiltyard_engine.counters import CounterFile
 from tiltyard_engine.dataplane import answering
+from tiltyard_engine.disagreements import Slates, worst
 from tiltyard_engine.errors import Refusal
 from tiltyard_engine.exposition import registry
 from tiltyard_engine.feedback.sums import Sums
@@ -58,16 +59,18 @@ def run_management(
     settings: Settings,
     loaded: Sequence[Loaded],
     counters: CounterFile,
+    slates: Sequence[Slates],
     listening: socket.socket,
 ) -> None:
     """Answer the management port, and watch for routing tables, until SIGTERM."""
-    uvloop.run(_run(settings, loaded, counters, listening))
+    uvloop.run(_run(settings, loaded, counters, slates, listening))
 
 
 async def _run(
     settings: Settings,
     loaded: Sequence[Loaded],
     counters: CounterFile,
+    slates: Sequence[Slates],
     listening: socket.socket,
 ) -> None:
     tell = _tell_supervisor(os.getppid())
@@ -79,7 +82,7 @@ async def _run(
         watch = Watch(settings.watch, handover)
         beside.append(asyncio.create_task(watch.run()))
         await watch.first_look(START_SECONDS)
-    await _serve(Management(loaded, counters, handover), listening)
+    await _serve(Management(loaded, counters, slates, handover), listening)
     for task in beside:
         task.cancel()
 
@@ -121,12 +124,14 @@ class Management:
         self,
         loaded: Sequence[Loaded],
         counters: CounterFile,
+        slates: Sequence[Slates] = (),
         handover: Handover | None = None,
     ) -> None:
         self._loaded = loaded
         self._handover = handover
         self._plans: list[Plan] = [one.plan for one in loaded]
         self._counters = counters
+        self._slates = slates
         self._canaries = every_canary(self._plans, counters)
         self._registry = registry(counters, self._plans)
         opened = {one.plan.pipeline: one.experiment for one in loaded if one.experiment}
@@ -136,6 +141,7 @@ class Management:
             "/readyz": self._readyz,
             "/metrics": self._metrics,
             "/status": self._status,
+            "/disagreements": self._disagreements,
         }
 
     async def workers_up(self, wait: float) -> None:
@@ -182,6 +188,14 @@ class Management:
             "pipelines": [self._pipeline(one) for one in self._loaded],
         }
         return Response(200, json.dumps(body).encode(), JSON)
+
+    def _disagreements(self, _request: Request) -> Response:
+        """Answer with what challengers got most wrong, by Pipeline, step and model."""
+        found: dict[str, dict[str, dict[str, object]]] = {}
+        for key in self._slates[0] if self._slates else ():
+            rows = [one.model_dump(mode="json") for one in worst(self._slates, key)]
+            found.setdefault(key.pipeline, {}).setdefault(key.step, {})[key.challenger] = rows
+        return Response(200, json.dumps(found).encode(), JSON)
 
     def _pipeline(self, one: Loaded) -> dict[str, object]:
         plan = one.plan

@@ -199,8 +199,8 @@ class ShadowCounter:
 
     def compared(self, found: Compared) -> None:
         """Count rows that were compared with the champion's."""
-        self._words[self._match] += found.matches
-        self._words[self._mismatch] += found.mismatches
+        self._words[self._match] += found.rows - len(found.misses)
+        self._words[self._mismatch] += len(found.misses)
         for offset, rows in zip(self._sides, found.sides, strict=False):  # none: no threshold
             self._words[offset] += rows
 

@@ -17,6 +17,7 @@ from itertools import zip_longest
 
 from tiltyard_engine.challengers import make_ring, needs_challengers, run_challengers
 from tiltyard_engine.counters import Block, CounterFile, Layout
+from tiltyard_engine.disagreements import make_slates
 from tiltyard_engine.feedback.experiment import Opened
 from tiltyard_engine.feedback.keys import KeysError
 from tiltyard_engine.garbage import settle
@@ -98,6 +99,7 @@ class Supervisor:
         self._ways = Ways(streams, counters) if streams else None
         self._recorder = [Child("recorder", self._record, holds=True)] if streams else []
         self._rings = [make_ring(loaded, block) for block in counters.blocks]
+        self._slates = [make_slates(plans) for _ in counters.blocks]
         numbers = range(settings.workers)
         self._workers = [Child(f"worker {n}", self._worker(n, loaded)) for n in numbers]
         self._challengers = [
@@ -166,7 +168,7 @@ class Supervisor:
                 ports.close()
             block = self._counters.blocks[number]
             records = self._ways.challengers_records(block, number) if self._ways else {}
-            run_challengers(loaded, block, self._rings[number], records)
+            run_challengers(loaded, block, self._rings[number], records, self._slates[number])
 
         return run
 
@@ -182,7 +184,7 @@ class Supervisor:
     def _manage(self, loaded: list[Loaded], listening: socket.socket) -> None:
         for ports in self._ports:  # a copy left open would go on taking connections for nobody
             ports.close()
-        run_management(self._settings, loaded, self._counters, listening)
+        run_management(self._settings, loaded, self._counters, self._slates, listening)
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT, or until another engine took over (SIGUSR1).

@@ -16,7 +16,7 @@ from tiltyard.reporttables import picture
 from tiltyard.tables import console
 from tiltyard.transport import Transport
 from tiltyard_api.experiment import ExperimentSums
-from tiltyard_api.figures import VariantFigures
+from tiltyard_api.figures import Disagreement, VariantFigures
 from tiltyard_api.manifest import read_pipeline
 from tiltyard_api.v1alpha1.pipeline import PipelineSpec
 from tiltyard_api.v1alpha1.verdict import Agreement, Report
@@ -98,6 +98,7 @@ def of_engine(manifest: Manifest, url: str) -> Report:
     """
     with Transport(url) as management:
         status = management.get("/status").json()
+        kept = management.get("/disagreements").json() if _keeps(manifest.pipeline.spec) else {}
     mine = next((one for one in status["pipelines"] if one["name"] == manifest.name), None)
     if mine is None:
         names = ", ".join(one["name"] for one in status["pipelines"])
@@ -107,7 +108,7 @@ def of_engine(manifest: Manifest, url: str) -> Report:
     try:
         said = mine.get("experiment")
         sums = ExperimentSums.model_validate(said) if said else None
-        shadows = tuple(_shadows(spec, mine["steps"]))
+        shadows = tuple(_shadows(spec, mine["steps"], kept.get(manifest.name, {})))
     except ValidationError as error:
         why = str(error).splitlines()[0]
         raise Failure(f"{url} speaks of feedback in another way ({why}): is it as new?") from error
@@ -138,7 +139,17 @@ def _told(spec: PipelineSpec, found: Report) -> Report:
     return found
 
 
-def _shadows(spec: PipelineSpec, steps: Sequence[Mapping[str, Any]]) -> Iterator[Agreement]:
+def _keeps(spec: PipelineSpec) -> bool:
+    """Whether any disagreements are kept: an older engine knows of none."""
+    compares = [one.shadow.compare for one in spec.steps if one.shadow]
+    return any(one and one.keep for one in compares)
+
+
+def _shadows(
+    spec: PipelineSpec,
+    steps: Sequence[Mapping[str, Any]],
+    kept: Mapping[str, Mapping[str, Sequence[Any]]],
+) -> Iterator[Agreement]:
     figures = {
         one["name"]: {
             name: [VariantFigures.model_validate(said)] for name, said in one["variants"].items()
@@ -149,4 +160,7 @@ def _shadows(spec: PipelineSpec, steps: Sequence[Mapping[str, Any]]) -> Iterator
         if step.shadow:
             champion, mine = step.shadow.champion, figures[step.name]
             for one in step.shadow.challengers:
-                yield beside(step.name, (champion, mine[champion]), (one.model, mine[one.model]))
+                worst = kept.get(step.name, {}).get(one.model)
+                found = beside(step.name, (champion, mine[champion]), (one.model, mine[one.model]))
+                rows = worst and tuple(Disagreement.model_validate(row) for row in worst)
+                yield found.model_copy(update={"worst": rows or None})

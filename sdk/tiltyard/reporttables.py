@@ -1,5 +1,6 @@
 """A report as tables of a terminal."""
 
+import json
 from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
@@ -8,6 +9,9 @@ from rich.text import Text
 
 from tiltyard.tables import plain_table
 from tiltyard_api.v1alpha1.verdict import Agreement, Comparison, LabelQuality, Report, Times
+
+SHOWN, WIDE = 5, 60
+"""Disagreements of a challenger, and characters of a value, that a table shows: JSON has all."""
 
 
 def picture(report: Report) -> RenderableType:
@@ -37,6 +41,9 @@ def _parts(report: Report) -> Iterator[RenderableType]:
         if any(one.flips for one in report.shadows):
             yield Text("")
             yield _flips(report.shadows)
+        if any(one.worst for one in report.shadows):
+            yield Text("")
+            yield _worst(report.shadows)
 
 
 def _legend(report: Report) -> str:
@@ -125,6 +132,23 @@ def _flips(rows: Sequence[Agreement]) -> Table:
             table.add_row(*start, words, str(rate.count), str(rate.of), *shares)
             start = ("", "", "", "")
     return table
+
+
+def _worst(rows: Sequence[Agreement]) -> Table:
+    table = plain_table("shadow", "model", "furthest apart", "champion", "challenger", "inputs")
+    for one in rows:
+        names = (one.step, one.challenger)
+        for row in (one.worst or ())[:SHOWN]:
+            values = map(_json, (row.champion, row.challenger, row.inputs))
+            table.add_row(*names, _number(row.difference) or "no number", *values)
+            names = ("", "")
+    return table
+
+
+def _json(value: object) -> str:
+    """JSON that fits into a table."""
+    text = json.dumps(value)
+    return text if len(text) <= WIDE else f"{text[:WIDE]} …"
 
 
 def _times(times: Times) -> tuple[str, ...]:

@@ -202,7 +202,9 @@ def ledger(values: list[float], factor: float) -> tuple[Confusion, int]:
 def test_who_says_yes_is_counted_to_the_row(tmp_path: Path, outputs: str) -> None:
     """One challenger says yes too soon, one too late, beside each of two workers."""
     factors = {"soon": 2.5, "late": 1.0}
-    compare = {"output": "y", "tolerance": 10, "threshold": 100}
+    compare: dict[str, object] = {"output": "y", "tolerance": 10, "threshold": 100}
+    if outputs == "log":
+        compare["keep"] = 7
     more = {"budget": "20s"} if outputs == "respond" else {}
     steps = shadow(*factors, outputs=outputs, compare=compare, timeout="20s", **more)
     models = {name: scaled(factor) for name, factor in factors.items()}
@@ -226,6 +228,16 @@ def test_who_says_yes_is_counted_to_the_row(tmp_path: Path, outputs: str) -> Non
             found = beside("score", ("champion", []), (name, [told])).flips
             assert found is not None
             assert found.flips.count == sides.false_negatives + sides.false_positives > 0
+            if outputs == "log":
+                apart = sorted((abs(x * (CHAMPION_FACTOR - factor)) for x in values), reverse=True)
+                kept = json.loads(engine.ask("/disagreements")[2])["shadowed"]["score"][name]
+                assert [one["difference"] for one in kept] == apart[:7]
+                for one in kept:
+                    (x,) = one["inputs"]["x"]
+                    assert (one["champion"], one["challenger"]) == (
+                        [CHAMPION_FACTOR * x],
+                        [factor * x],
+                    )
 
 
 def respond(workshop: Workshop, **more: object) -> Compiled:

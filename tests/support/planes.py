@@ -24,6 +24,7 @@ from tiltyard_engine.app import App
 from tiltyard_engine.challengers import Challengers, make_ring
 from tiltyard_engine.codecs.formats import FORMATS, Format
 from tiltyard_engine.counters import CounterFile, Layout, Series
+from tiltyard_engine.disagreements import Slates, make_slates
 from tiltyard_engine.faces import open_faces
 from tiltyard_engine.http.message import Request, Response
 from tiltyard_engine.metrics import DROPPED, MODEL_REASONS, engine_series
@@ -103,6 +104,7 @@ class Plane:
     counters: CounterFile
     context: Context
     sizes: Sizes
+    slates: Slates
     answers: list[Answer] = field(default_factory=list)
 
     def ask(
@@ -218,7 +220,8 @@ def opened(
     counters = CounterFile(folder / "counters", Layout(engine_series([plan])), 1)
     loaded, block = Loaded(plan, table, sessions), counters.blocks[0]
     ring = make_ring([loaded], block)
-    challengers = Challengers([loaded], block, ring)
+    slates = make_slates([plan])
+    challengers = Challengers([loaded], block, ring, slates=slates)
     served = ServedPipeline(loaded, block, Outbox([plan], ring), budget)
     served.begin()
     chance = random.Random(1)
@@ -236,7 +239,7 @@ def opened(
     beside = threading.Thread(target=challengers.serve)
     beside.start()
     try:
-        yield Plane(plan, table, sessions, served, app, turns, counters, context, sizes)
+        yield Plane(plan, table, sessions, served, app, turns, counters, context, sizes, slates)
     finally:
         served.close()
         challengers.stop()

@@ -69,6 +69,9 @@ class Compare(Contract):
     threshold: float | None = None
     """Numbers from here on are a yes: counts who says yes."""
 
+    keep: int = Field(default=0, ge=0, le=100)
+    """How many of the worst disagreements are kept, with their inputs."""
+
 
 class Shadow(Contract):
     """The champion answers; challengers get the same input."""

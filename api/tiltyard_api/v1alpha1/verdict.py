@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from pydantic import AwareDatetime, Field
 
+from tiltyard_api.figures import Disagreement
 from tiltyard_api.v1alpha1.models import Label
 from tiltyard_api.v1alpha1.reported import Reported, Text
 
@@ -188,6 +189,9 @@ class Agreement(Reported):
     high: float
     flips: Flips | None = None
     """Where the comparison has a threshold."""
+
+    worst: tuple[Disagreement, ...] | None = None
+    """Where disagreements are kept: the worst first."""
 
     times: Times
     champion_times: Times

@@ -118,6 +118,7 @@ def test_scalars_have_defaults_and_replicas_has_none() -> None:
         ".spec.steps[].shadow.outputs": "log",
         ".spec.steps[].shadow.timeout": "5s",
         ".spec.steps[].shadow.compare.tolerance": 0,
+        ".spec.steps[].shadow.compare.keep": 0,
         ".spec.steps[].canary.hashKey.missing": "random",
         ".spec.steps[].canary.ramp.linear.target": 100,
         ".spec.steps[].canary.guards": {},

@@ -8,6 +8,7 @@ from rich.console import Console
 from feedback import divided, experiment, stratum, sums
 from tiltyard.reportpage import page
 from tiltyard.reporttables import picture
+from tiltyard_api.figures import Disagreement
 from tiltyard_api.v1alpha1.verdict import (
     MOST_MOMENTS,
     Agreement,
@@ -87,13 +88,28 @@ def test_wins_labels_and_shadows_have_tables_of_their_own() -> None:
             false_negatives=Rate(count=1, of=4, rate=0.25, low=0.05, high=0.7),
             false_positives=Rate(count=2, of=6, rate=1 / 3, low=0.1, high=0.77),
         ),
+        worst=(
+            Disagreement(at=1, champion=["a"], challenger=["b"], inputs={"x": [7] * 99}),
+            Disagreement(at=2, difference=0.125, champion=[0.5], challenger=[0.375]),
+        ),
         times=times,
         champion_times=times,
     )
     text = shown(Report(pipeline="shop", step="rank", verdict=found, shadows=(shadow,)))
     for word in ("30", "17", "ROC-AUC", "0.75", "alarm", "90 %", "98 %", "5 ms"):
         assert word in text
-    for words in ("both yes", "yes where the champion says no", "33.33 %", "77 %"):
+    for words in (
+        "no number",
+        '["b"]',
+        "7, 7, …",
+        "0.125",
+        "[0.375]",
+        "null",
+        "both yes",
+        "yes where the champion says no",
+        "33.33 %",
+        "77 %",
+    ):
         assert words in text
     assert "not said anything" in shown(Report(pipeline="shop", step="rank"))
 

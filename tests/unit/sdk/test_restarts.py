@@ -160,6 +160,11 @@ ENGINE: Mapping[str, Changes] = {
     "steps.shadow.compare.output": {f"{SHADOW}.compare": None},
     "steps.shadow.compare.tolerance": {f"{SHADOW}.compare.tolerance": 0.25},
     "steps.shadow.compare.threshold": {f"{SHADOW}.compare.threshold": 0.5},
+    "steps.shadow.compare.keep": {
+        f"{SHADOW}.outputs": "log",
+        f"{SHADOW}.budget": None,
+        f"{SHADOW}.compare.keep": 9,
+    },
     "steps.canary.stable": {f"{CANARY}.stable": "c"},
     "steps.canary.candidate": {f"{CANARY}.candidate": "c"},
     "steps.canary.hashKey.field": {f"{CANARY}.hashKey": {"field": "session"}},
