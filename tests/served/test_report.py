@@ -3,11 +3,13 @@
 import json
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
 import yaml
 
+from bare_engines import eventually
 from engines import EXAMPLES, Served, serving
 from manifests import write
 from programs import tiltyard
@@ -104,3 +106,41 @@ def test_a_shadow_is_reported_with_its_match_rate_and_the_times_of_both(tmp_path
         assert first["events-mlp"]["compared"] == 0
         assert first["events-mlp"]["championTimes"]["calls"] == 0
         assert "events-mlp" in report(file, served, tmp_path)
+
+
+def test_a_report_tells_of_flips_and_of_the_rows_that_are_furthest_apart(tmp_path: Path) -> None:
+    example = EXAMPLES / "rare-events"
+    document = yaml.safe_load((example / "pipeline.yaml").read_text())
+    for model in document["spec"]["models"]:
+        model["source"]["uri"] = f"file:{example / model['source']['uri'].removeprefix('file:')}"
+    shadow = document["spec"]["steps"][0]["shadow"]
+    shadow["challengers"] = [{"model": "events-mlp"}]
+    shadow["timeout"] = "30s"
+    shadow["compare"] = {"output": "score", "tolerance": 0.1, "threshold": 0.5, "keep": 4}
+    file = write(tmp_path / "events.yaml", document)
+    rows = json.loads((example / "held-out.json").read_text())[:200]
+    with serving(file) as served:
+        answers = served.infer(rows)
+
+        def told() -> dict[str, Any]:
+            (found,) = json.loads(report(file, served, tmp_path, "-o", "json"))["shadows"]
+            return dict(found)
+
+        found = eventually(told, lambda got: got["compared"] == len(rows))
+        page = tmp_path / "page.html"
+        assert "other than the champion" in report(file, served, tmp_path, "--html", page)
+    scores = [row["out"]["score"][0] for row in answers]
+    flips, worst = found["flips"], found["worst"]
+    above = sum(score >= 0.5 for score in scores)
+    assert flips["bothAbove"] + flips["falseNegatives"]["count"] == above
+    assert flips["falseNegatives"]["of"] == above > 0
+    assert flips["falsePositives"]["of"] == len(rows) - above > 0
+    assert flips["flips"]["of"] == len(rows)
+    assert len(worst) == min(4, found["compared"] - found["matched"]) > 0
+    apart = [row["difference"] for row in worst]
+    assert apart == sorted(apart, reverse=True)
+    assert apart == pytest.approx([abs(row["champion"][0] - row["challenger"][0]) for row in worst])
+    of = {json.dumps(row["tensor"]): score for row, score in zip(rows, scores, strict=True)}
+    for row in worst:
+        assert of[json.dumps([round(x) for x in row["inputs"]["tensor"]])] == row["champion"][0]
+    assert "furthest apart" in page.read_text()

@@ -240,6 +240,32 @@ def test_who_says_yes_is_counted_to_the_row(tmp_path: Path, outputs: str) -> Non
                     )
 
 
+def test_a_killed_process_of_challengers_takes_no_kept_disagreement_with_it(
+    tmp_path: Path,
+) -> None:
+    workshop = Workshop(tmp_path)
+    compare = {"output": "y", "keep": 3}
+    pipeline = compile_shadow(workshop, shadow("fine", timeout="20s", compare=compare))
+    with running(workshop, pipeline) as engine:
+        client = engine.connect()
+
+        def kept() -> list[float]:
+            told = json.loads(engine.ask("/disagreements")[2])["shadowed"]["score"]["fine"]
+            return [one["inputs"]["x"][0] for one in told]
+
+        assert kept() == []
+        eventually(lambda: len(engine.children()), lambda number: number == 3)
+        victim = engine.latest_child()
+        for given, wanted in (([1, 8, 6, 4], [8, 6, 4]), ([5, 7], [8, 7, 6])):
+            client.send(post([{"x": x} for x in given], "shadowed"))
+            assert client.answer().status == 200
+            assert eventually(kept, lambda got, wanted=wanted: got == wanted) == wanted
+            if victim in engine.children():
+                os.kill(victim, signal.SIGKILL)
+                eventually(engine.children, lambda there: victim not in there and len(there) == 3)
+                assert kept() == wanted
+
+
 def respond(workshop: Workshop, **more: object) -> Compiled:
     """Compile a shadow that answers, with every challenger."""
     return compile_shadow(
