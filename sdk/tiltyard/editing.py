@@ -84,7 +84,8 @@ class EditedSteps:
             champion: the model that answers.
             challengers: the models that look on.
             outputs: `respond`: their outputs come back too. `log`: nobody waits for them.
-            compare: `{"output": NAME, "tolerance": DIFFERENCE}`: counts how often they agree.
+            compare: `{"output": NAME, "tolerance": DIFFERENCE}`: counts how often they agree;
+                `threshold` and `keep` as in a manifest.
             name: the step's name.
 
         """
