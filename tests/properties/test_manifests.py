@@ -52,8 +52,9 @@ WORDS = """
     apiVersion kind metadata name namespace spec models steps source uri framework inputs outputs
     columns shape from type batch threads timeout split shadow variants weight model hashKey field
     header missing salt champion challengers sample budget compare output tolerance threshold keep
-    deployment replicas cpus memory suspend canary stable candidate ramp linear steps duration target hold
-    guards errors latency margin maxExcess above alpha minUnits status request a b c onnx 1s 1Gi
+    deployment replicas cpus memory suspend canary stable candidate ramp linear steps duration
+    target hold guards errors latency margin maxExcess above alpha minUnits status request a b c
+    onnx 1s 1Gi
     request.x price.y autoscaling min max pod labels env value valueFrom volumes volumeMounts
     mountPath modelRef python workers tolerations affinity emptyDir secret /tmp tiltyard-v
     TILTYARD_X app.kubernetes.io/name
