@@ -75,8 +75,10 @@ spec:
       split: {variants: [{model: a, weight: 2}, {model: b, weight: 1}]}
   experiment:
     metrics: [{name: paid, kind: binary}, {name: truth, kind: label, score: price.y}]
+  records: {sink: {uri: "s3://prices/here"}, exclude: [in.z]}
+  validations: [{name: dear, expression: "out.y[0] > 1.0"}]
 """
-"""An experiment, which is about one step."""
+"""An experiment, which is about one step; what is written down, and what is looked at."""
 
 RANKED = make_resolved("x float32[?,4] -> items int64[?,-1], others int64[?,-1]")
 RESOLVED = {name: make_resolved(seed=name) for name in "abc"}
@@ -90,6 +92,7 @@ RANKERS = f"{STEPS}[5].interleave"
 INPUT = {"name": "x", "type": "float32", "shape": [4], "columns": ["p", "q", "r", "s"]}
 
 METRICS = "spec.experiment.metrics"
+RECORDS = "spec.records"
 
 Changes = Mapping[str, Any]
 
@@ -182,6 +185,16 @@ ENGINE: Mapping[str, Changes] = {
     "experiment.metrics.kind": {f"{METRICS}[0].kind": "count"},
     "experiment.metrics.score": {f"{METRICS}[1].score": "named.y"},
     "experiment.metrics.threshold": {f"{METRICS}[1].threshold": 0.25},
+    "records.sink.uri": {f"{RECORDS}.sink.uri": "s3://prices/there"},
+    "records.sink.secretName": {f"{RECORDS}.sink.secretName": "store"},
+    "records.sink.keepSize": {f"{RECORDS}.sink.keepSize": "2Gi"},
+    "records.sink.keepFor": {f"{RECORDS}.sink.keepFor": "24h"},
+    "records.sample": {f"{RECORDS}.sample": 0.5},
+    "records.inputs": {f"{RECORDS}.inputs": False},
+    "records.exclude": {f"{RECORDS}.exclude": ["out.y"]},
+    "records.hash": {f"{RECORDS}.hash": ["out.y"]},
+    "validations.name": {"spec.validations[0].name": "cheap"},
+    "validations.expression": {"spec.validations[0].expression": "out.y[0] > 2.0"},
 }
 """What an engine loads: another one takes over."""
 
@@ -239,7 +252,7 @@ def as_declared(listed: ListedModel, digest: str) -> ResolvedModel:
 
 def before_and_after(field: str, changes: Changes) -> tuple[Compiled, Compiled]:
     """Compile the manifest that has a field, as it is and changed."""
-    of = TRIED if field.startswith("experiment") else EVERYTHING
+    of = TRIED if field.split(".")[0] in ("experiment", "records", "validations") else EVERYTHING
     return compiled_of({}, of=of), compiled_of(changes, of=of)
 
 
