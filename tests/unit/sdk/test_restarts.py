@@ -252,7 +252,8 @@ def as_declared(listed: ListedModel, digest: str) -> ResolvedModel:
 
 def before_and_after(field: str, changes: Changes) -> tuple[Compiled, Compiled]:
     """Compile the manifest that has a field, as it is and changed."""
-    of = TRIED if field.split(".")[0] in ("experiment", "records", "validations") else EVERYTHING
+    tried = field.startswith(("experiment.", "records.", "validations."))
+    of = TRIED if tried else EVERYTHING
     return compiled_of({}, of=of), compiled_of(changes, of=of)
 
 
