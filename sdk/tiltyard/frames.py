@@ -91,7 +91,7 @@ def columns_of(answer: Answer) -> dict[str, list[Any]]:
 
 
 def _write_pandas(frame: Table) -> bytes:
-    names = [str(name) for name in frame.columns]
+    names = [str(name) for name in frame.columns.tolist()]
     rows = frame.to_numpy(dtype=object).tolist()  # several times as quick as `to_dict`
     return as_json([dict(zip(names, row, strict=True)) for row in rows])
 
@@ -105,9 +105,10 @@ def _read_pandas(answer: Answer) -> Table:
         from pandas.api.internals import (  # type: ignore[import-untyped] # ships none
             create_dataframe_from_blocks,
         )
-    except ImportError:  # of pandas 2, which takes half as long again for a row
-        return pd.DataFrame({name: _array(name, one) for name, one in columns.items()}, index=rows)
-    blocks = list(_blocks(columns)) if columns else []
+    except ImportError:  # of pandas 2, which takes longer to find out what it is given
+        times = {name: _kind(name, ()) for name in columns if name == "time"}
+        return pd.DataFrame(columns, index=rows).astype(times)
+    blocks = list(_blocks(columns))
     return create_dataframe_from_blocks(blocks, index=rows, columns=_names(tuple(columns)))
 
 
@@ -121,35 +122,37 @@ def _names(columns: tuple[str, ...]) -> Table:
 def _blocks(columns: Mapping[str, list[Cell]]) -> Iterator[tuple[Table, Table]]:
     """Columns of one type together, as pandas keeps them, and their positions."""
     import numpy as np
+    import pandas as pd
 
     together: dict[str, list[int]] = {}
-    arrays = [_array(name, values) for name, values in columns.items()]
-    for position, array in enumerate(arrays):
-        plain = isinstance(array, np.ndarray)
-        key = str(array.dtype) if plain else f"{position}"
-        together.setdefault(key, []).append(position)
-    for positions in together.values():
-        first = arrays[positions[0]]
-        plain = isinstance(first, np.ndarray)
-        block = np.stack([arrays[one] for one in positions]) if plain else first
+    values = list(columns.values())
+    for position, (name, one) in enumerate(columns.items()):
+        together.setdefault(_kind(name, one), []).append(position)
+    for position in together.pop("str", ()):
+        yield pd.array(values[position], dtype="str"), np.array([position])
+    for kind, positions in together.items():
+        block = np.empty((len(positions), len(values[0])), kind)
+        block[:] = [values[one] for one in positions]
         yield block, np.array(positions)
 
 
-def _array(name: str, values: list[Cell]) -> Table:
-    """Give a column as pandas would keep it: it is told what it is, and need not find out."""
-    import numpy as np
-    import pandas as pd
+INTEGERS = {"int64": (-(2**63), 2**63 - 1), "uint64": (0, 2**64 - 1)}
 
-    kinds = {type(one) for one in values}
+
+def _kind(name: str, values: Sequence[Cell]) -> str:
+    """Type that pandas would keep a column as: told what it is, it need not find out."""
     if name == "time":
-        return np.array(values, "datetime64[ms]")
-    if (kinds and kinds <= {int, float}) or kinds == {bool}:
-        return np.array(values)
-    if kinds and kinds <= {str, type(None)} and str in kinds:
-        return pd.array(values, dtype="str")
-    array = np.empty(len(values), object)
-    array[:] = values
-    return array
+        return "datetime64[ms]"
+    kinds = set(map(type, values))
+    if kinds == {int}:
+        low, high = min(values), max(values)
+        fits = (kind for kind, (least, most) in INTEGERS.items() if least <= low <= high <= most)
+        return next(fits, "object")
+    if kinds <= {int, float}:
+        return "float64"
+    if kinds == {bool}:
+        return "bool"
+    return "str" if str in kinds and kinds <= {str, type(None)} else "object"
 
 
 def _join_pandas(parts: Sequence[Table]) -> Table:
@@ -167,9 +170,10 @@ def _failed_pandas(rows: int, why: str) -> Table:
 def _read_polars(answer: Answer) -> Table:
     import polars as pl
 
-    frame = pl.DataFrame(columns_of(answer), strict=False)
+    frame = pl.read_json(answer.body, infer_schema_length=None)
     if "time" in frame.columns:
-        return frame.with_columns(pl.col("time").cast(pl.Datetime("ms")))
+        position = frame.get_column_index("time")
+        frame.replace_column(position, frame["time"].cast(pl.Datetime("ms")))
     return frame
 
 

@@ -77,6 +77,46 @@ def test_an_answer_is_a_table_of_the_library_that_asked() -> None:
     assert other["out.y"].to_list() == [[0.5], None]
 
 
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([1, -2], "int64"),
+        ([1, 2**63], "uint64"),
+        ([-1, 2**63], "object"),
+        ([1, 0.5], "float64"),
+        ([0.5, 2**63], "float64"),
+        ([True, False], "bool"),
+        ([True, 1], "object"),
+        (["a", None], "str"),
+        ([None, None], "object"),
+        ([[1], [2, 3]], "object"),
+        ([[1], [2]], "object"),
+        ([0.5, None], "object"),
+    ],
+)
+def test_a_column_of_pandas_is_of_the_narrowest_type_that_keeps_its_values(
+    values: list[object], kind: str
+) -> None:
+    rows = [{"out.first": one, "out.n": 0.5, "out.second": one} for one in values]
+    frame = PANDAS.read(Answer(200, {}, json.dumps(rows).encode()))
+    assert frame.dtypes.tolist() == [kind, "float64", kind]
+    for name in ("out.first", "out.second"):
+        kept = frame[name].astype(object)
+        assert kept.where(kept.notna(), None).tolist() == values
+
+
+def test_a_column_of_polars_is_of_the_type_that_its_last_value_needs() -> None:
+    rows = [{"x": 1}] * 200 + [{"x": 0.5}]
+    frame = POLARS.read(Answer(200, {}, json.dumps(rows).encode()))
+    assert frame["x"].dtype == pl.Float64
+    assert frame["x"][-1] == 0.5
+
+
+def test_no_rows_are_an_empty_table() -> None:
+    for form in (PANDAS, POLARS):
+        assert len(form.read(Answer(200, {}, b"[]"))) == 0
+
+
 def test_arrow_goes_there_and_back_as_it_is() -> None:
     table = pa.table({"time": pa.array([1721686245906], pa.int64()), "out.y": [[0.5]]})
     back = TABLE.read(Answer(200, {}, TABLE.write(table)))

@@ -102,7 +102,7 @@ def test_no_engine_is_told() -> None:
     one_sentence(failure)
 
 
-@pytest.mark.parametrize("url", ["http://", "http://127.0.0.1:x"])
+@pytest.mark.parametrize("url", ["http://", "http://127.0.0.1:x", "ftp://127.0.0.1:1"])
 def test_what_is_no_address_is_told(url: str) -> None:
     with pytest.raises(Failure, match="not the address of an engine: write http://HOST:PORT") as f:
         ask(url)
