@@ -14,6 +14,10 @@ from tiltyard.transport import Answer
 JSON = "application/json"
 ARROW = "application/vnd.apache.arrow.file"
 
+TIME = "datetime64[ms]"
+INTEGERS = {"int64": (-(2**63), 2**63 - 1), "uint64": (0, 2**64 - 1)}
+"""Types of columns, and what the integers hold."""
+
 Row = Mapping[str, Any]
 
 Table = Any
@@ -106,8 +110,8 @@ def _read_pandas(answer: Answer) -> Table:
             create_dataframe_from_blocks,
         )
     except ImportError:  # of pandas 2, which takes longer to find out what it is given
-        times = {name: _kind(name, ()) for name in columns if name == "time"}
-        return pd.DataFrame(columns, index=rows).astype(times)
+        times = columns.keys() & {"time"}
+        return pd.DataFrame(columns, index=rows).astype(dict.fromkeys(times, TIME))
     blocks = list(_blocks(columns))
     return create_dataframe_from_blocks(blocks, index=rows, columns=_names(tuple(columns)))
 
@@ -136,13 +140,10 @@ def _blocks(columns: Mapping[str, list[Cell]]) -> Iterator[tuple[Table, Table]]:
         yield block, np.array(positions)
 
 
-INTEGERS = {"int64": (-(2**63), 2**63 - 1), "uint64": (0, 2**64 - 1)}
-
-
 def _kind(name: str, values: Sequence[Cell]) -> str:
     """Type that pandas would keep a column as: told what it is, it need not find out."""
     if name == "time":
-        return "datetime64[ms]"
+        return TIME
     kinds = set(map(type, values))
     if kinds == {int}:
         low, high = min(values), max(values)
