@@ -256,7 +256,7 @@ def logs(  # noqa: PLR0913 - one argument an option
 @app.command()
 def promote(pipeline: Name, *, namespace: Namespace = None, step: StepName = None) -> None:
     """Let a canary go on to its next stage."""
-    from tiltyard.canary import promote as run
+    from tiltyard.versions import promote as run
 
     run(pipeline, namespace, step)
 
@@ -264,7 +264,7 @@ def promote(pipeline: Name, *, namespace: Namespace = None, step: StepName = Non
 @app.command()
 def abort(pipeline: Name, *, namespace: Namespace = None, step: StepName = None) -> None:
     """Take the candidate of a canary out of the way."""
-    from tiltyard.canary import abort as run
+    from tiltyard.versions import abort as run
 
     run(pipeline, namespace, step)
 

@@ -8,7 +8,7 @@ from tiltyard.failure import Failure
 from tiltyard.yamlfile import YamlFault, read_documents
 from tiltyard_api.faults import InvalidManifest
 from tiltyard_api.manifest import read_model, read_pipeline
-from tiltyard_api.names import CANARY_ANNOTATION
+from tiltyard_api.names import CANARY_ANNOTATION, local_uid
 from tiltyard_api.v1alpha1.model import Model
 from tiltyard_api.v1alpha1.models import ModelEntry, Source
 from tiltyard_api.v1alpha1.pipeline import Pipeline
@@ -65,6 +65,12 @@ class Manifest:
     def name(self) -> str:
         """Name of the Pipeline."""
         return self.pipeline.metadata.name
+
+    @property
+    def uid(self) -> str:
+        """Identity of the Pipeline: the same after a restart."""
+        metadata = self.pipeline.metadata
+        return metadata.uid or local_uid(metadata.namespace, metadata.name)
 
     def faults(self, error: InvalidManifest) -> list[str]:
         """Lines for what turned out wrong after the file was read."""

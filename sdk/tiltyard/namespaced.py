@@ -5,11 +5,14 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tiltyard.canary import Word, addressed, annotation
 from tiltyard.cluster import MANAGER, MODELS, PIPELINES, Cluster
 from tiltyard.failure import Failure
 from tiltyard.ownership import taken_over
 from tiltyard.places import Document, Revision, Tell, kept_at, not_deployed
 from tiltyard.transport import Transport
+from tiltyard_api.names import CANARY_ANNOTATION
+from tiltyard_api.v1alpha1.stage import Stage
 from tiltyard_api.v1alpha1.status import Condition, PipelineStatus
 from tiltyard_api.v1alpha1.verdict import Report
 
@@ -101,6 +104,18 @@ class NamespacePlace:
                 raise Failure(f"{name}: {left} pods are still there after {seconds:g} s")
             time.sleep(LOOKS_EVERY)
         self._tell(f"{name}: undeployed")
+
+    def order(self, name: str, word: Word, step: str | None) -> Stage:
+        """Annotate a Pipeline with a word for its canary; gives the stage that it names.
+
+        Raises:
+            Failure: there is no such canary, or nothing can be said to it.
+
+        """
+        found = self._cluster.pipeline(name)
+        stage = addressed(word, name, step, _status(found).steps or ())
+        self._cluster.annotate(found, CANARY_ANNOTATION, annotation(word, stage))
+        return stage
 
     def status(self, name: str) -> Document:
         """Give its status."""

@@ -10,6 +10,7 @@ from tiltyard.failure import EntityNotFoundError
 from tiltyard.places import Document, Place, Revision, Tell, not_deployed, pipeline_document
 from tiltyard.recorded import Records
 from tiltyard.rollback import chosen, rolled_back
+from tiltyard_api.v1alpha1.stage import Stage
 from tiltyard_api.v1alpha1.verdict import Report
 
 DEPLOY_SECONDS = 600.0
@@ -163,6 +164,36 @@ class Pipeline(EditedSteps, Calls, Records):
         self._draft = Draft(spec)
         self._tell(f"{self._name}: as in version {found.number}")
         return self
+
+    def promote(self, step: str | None = None) -> Stage:
+        """Let a canary go on to its next stage; `status()` shows what comes of it.
+
+        Args:
+            step: the canary's name, where there are several.
+
+        Returns:
+            The stage that it leaves.
+
+        Raises:
+            Failure: there is no such canary, or it cannot go on.
+
+        """
+        return self._place.order(self._name, "promote", step)
+
+    def abort(self, step: str | None = None) -> Stage:
+        """Take the candidate of a canary out of the way, until the canary is another.
+
+        Args:
+            step: the canary's name, where there are several.
+
+        Returns:
+            The stage that it was in.
+
+        Raises:
+            Failure: there is no such canary, or its candidate gets nothing already.
+
+        """
+        return self._place.order(self._name, "abort", step)
 
     def _put(self, spec: Document, seconds: float) -> None:
         document = pipeline_document(self._name, self._place.namespace, spec)

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from tiltyard.canary import Word
 from tiltyard.failure import Failure
 from tiltyard.transport import Transport
 from tiltyard_api.faults import InvalidManifest
 from tiltyard_api.manifest import read_model, read_pipeline
 from tiltyard_api.names import API_VERSION
+from tiltyard_api.v1alpha1.stage import Stage
 from tiltyard_api.v1alpha1.verdict import Report
 
 Document = dict[str, Any]
@@ -84,6 +86,15 @@ class Place(Protocol):
 
         Raises:
             Failure: it does not end in time.
+
+        """
+        ...
+
+    def order(self, name: str, word: Word, step: str | None) -> Stage:
+        """Say a word to a canary; gives the stage that it is said to.
+
+        Raises:
+            Failure: there is no such canary, or nothing can be said to it.
 
         """
         ...

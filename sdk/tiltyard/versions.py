@@ -1,4 +1,4 @@
-"""`tiltyard apply`, `undeploy`, `history`, `rollback`: what a cluster serves, and what it did."""
+"""`tiltyard apply`, `undeploy`, `history`, `rollback`, `promote`, `abort`: orders to a cluster."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tiltyard.canary import asked_for
 from tiltyard.cluster import Cluster
 from tiltyard.failure import EntityNotFoundError, Failure
 from tiltyard.manifests import read_manifests
@@ -82,6 +83,28 @@ def rollback(name: str, namespace: str | None, to: int | None, seconds: float) -
     with _pipeline(name, namespace) as pipeline:
         pipeline.rollback(to, timeout=seconds)
     result(f"{name}: rolled back")
+
+
+def promote(name: str, namespace: str | None, step: str | None) -> None:
+    """Let a canary go on to its next stage.
+
+    Raises:
+        Failure: there is no such canary, or it cannot go on.
+
+    """
+    with _pipeline(name, namespace) as pipeline:
+        result(asked_for("promote", pipeline.promote(step)))
+
+
+def abort(name: str, namespace: str | None, step: str | None) -> None:
+    """Take a candidate out of the way.
+
+    Raises:
+        Failure: there is no such canary, or its candidate gets nothing already.
+
+    """
+    with _pipeline(name, namespace) as pipeline:
+        result(asked_for("abort", pipeline.abort(step)))
 
 
 @contextmanager

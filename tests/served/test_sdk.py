@@ -25,6 +25,7 @@ from tiltyard import (
     ModelVersion,
     Pipeline,
 )
+from waiting import await_that
 
 pytestmark = [pytest.mark.served, pytest.mark.timeout(600)]
 
@@ -216,6 +217,34 @@ def test_a_life_of_a_pipeline(
     fetched.deploy()
     assert len(fetched.infer(frame)) == 5
     fetched.undeploy()
+
+
+def test_a_canary_is_promoted_and_aborted_and_nothing_restarts(
+    client: Client, models: tuple[ModelVersion, ModelVersion]
+) -> None:
+    gb, rf = models
+    ramp = {"steps": [{"weight": 10}, {"weight": 40}, {"weight": 100}]}
+    pipeline = client.build_pipeline("ramped").add_canary(gb, rf, ramp, hash_key="rider")
+    with pytest.raises(Failure, match="ramped is not deployed"):
+        pipeline.promote()
+    pipeline.deploy()
+    frame = pd.DataFrame(ROWS[:200])
+
+    def share_of_the_candidate() -> float:
+        return names(pipeline.infer(frame)).count("bike-rf") / len(frame)
+
+    begun = share_of_the_candidate()
+    assert 0 < begun < 1
+    assert pipeline.promote().number == 1
+    await_that(lambda: share_of_the_candidate() > begun)
+    with pytest.raises(Failure, match="ramped has no canary 'other'"):
+        pipeline.abort("other")
+    assert pipeline.abort("canary").number == 2
+    await_that(lambda: share_of_the_candidate() == 0)
+    with pytest.raises(Failure, match="is rolled back already"):
+        pipeline.promote()
+    assert len(pipeline.history()) == 1, "nothing else was deployed"
+    pipeline.undeploy()
 
 
 @pytest.mark.full

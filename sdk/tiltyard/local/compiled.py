@@ -8,7 +8,6 @@ from tiltyard.failure import Failure
 from tiltyard.local.resolving import Sources, resolve
 from tiltyard.manifests import Manifest
 from tiltyard_api.faults import InvalidManifest
-from tiltyard_api.names import local_uid
 from tiltyard_api.plan import Plan
 from tiltyard_api.resolved import ModelToResolve, ResolvedModel
 from tiltyard_api.routing import CanaryRouting, RoutingTable
@@ -27,8 +26,7 @@ class Compiled:
     @property
     def uid(self) -> str:
         """Identity of the Pipeline: the same after a restart."""
-        metadata = self.manifest.pipeline.metadata
-        return metadata.uid or local_uid(metadata.namespace, metadata.name)
+        return self.manifest.uid
 
     @property
     def canaries(self) -> dict[str, Wanted]:

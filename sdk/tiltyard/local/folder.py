@@ -14,17 +14,21 @@ from pathlib import Path
 
 import yaml
 
+from tiltyard.canary import Word, addressed, annotation
 from tiltyard.failure import Failure
 from tiltyard.local.host import Host, Serving
+from tiltyard.local.ramps import RAMPS, canaries_kept
 from tiltyard.local.resolving import Sources, resolve, store_folder
 from tiltyard.local.signals import Stopped, held_signals
 from tiltyard.manifests import read_manifests
 from tiltyard.places import Document, Revision, Tell, kept_at, not_deployed
 from tiltyard.transport import Transport
+from tiltyard_api.names import CANARY_ANNOTATION
 from tiltyard_api.recordfiles import DEFAULT_FOLDER
 from tiltyard_api.resolved import ModelToResolve, ResolvedModel
 from tiltyard_api.v1alpha1.model import ModelStatus
 from tiltyard_api.v1alpha1.models import ModelEntry
+from tiltyard_api.v1alpha1.stage import Stage
 from tiltyard_api.v1alpha1.verdict import Report
 from tiltyard_core.signature import signature_faults
 
@@ -103,18 +107,7 @@ class FolderPlace:
         """
         del seconds  # fetching, trying and loading have bounds of their own
         name = document["metadata"]["name"]
-        file = self._manifest(name)
-        before = self.pipeline(name)
-        _write(file, document)
-        try:
-            serving = self._host(name).serve(file, self._ticks(f"{name}: loading its models"))
-        except BaseException:
-            if before:
-                _write(file, before)
-            else:
-                file.unlink()
-            raise
-        self._serving[name] = serving
+        serving = self._put_in_force(document)
         self._remember(name, document["spec"], serving)
         self._tell(f"{name}: {serving.done}, at {serving.url}")
 
@@ -128,6 +121,25 @@ class FolderPlace:
             host.stop()
         if document:
             _write(self._manifest(name), document | {"spec": document["spec"] | {"suspend": True}})
+
+    def order(self, name: str, word: Word, step: str | None) -> Stage:
+        """Annotate a manifest with a word for its canary; gives the stage that it names.
+
+        Raises:
+            Failure: there is no such canary, nothing can be said to it, or it is not deployed.
+
+        """
+        document = self.pipeline(name)
+        if document is None or self._alive(name) is None:
+            raise not_deployed(name)
+        (manifest,) = read_manifests([self._manifest(name)]).pipelines
+        canaries = list(canaries_kept(store_folder().parent / RAMPS, manifest))
+        stage = addressed(word, name, step, canaries)
+        annotations = {CANARY_ANNOTATION: annotation(word, stage)}
+        self._put_in_force(
+            document | {"metadata": document["metadata"] | {"annotations": annotations}}
+        )
+        return stage
 
     def status(self, name: str) -> Document:
         """Say how it fares, as its engine tells it."""
@@ -202,6 +214,23 @@ class FolderPlace:
             host = Host(self._folder, self._folder / "logs" / f"{name}.log")
             self._hosts[name] = host
         return host
+
+    def _put_in_force(self, document: Document) -> Serving:
+        """Write a manifest and serve it; where it cannot be served, nothing was written."""
+        name = document["metadata"]["name"]
+        file = self._manifest(name)
+        before = self.pipeline(name)
+        _write(file, document)
+        try:
+            serving = self._host(name).serve(file, self._ticks(f"{name}: loading its models"))
+        except BaseException:
+            if before:
+                _write(file, before)
+            else:
+                file.unlink()
+            raise
+        self._serving[name] = serving
+        return serving
 
     def _alive(self, name: str) -> Serving | None:
         host = self._hosts.get(name)

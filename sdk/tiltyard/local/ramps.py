@@ -5,19 +5,24 @@ again, and a candidate that was rolled back stays so.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from tiltyard.local.compiled import Compiled
+from tiltyard.manifests import Manifest
 from tiltyard.notices import notice
 from tiltyard_api.base import Contract, canonical
 from tiltyard_api.evidence import CanaryLedger, CanaryReport
 from tiltyard_api.routing import CanaryRouting
 from tiltyard_api.v1alpha1.stage import CanaryState
+from tiltyard_api.v1alpha1.status import StepStatus
 from tiltyard_core.canary import Outcome, Seen, Wanted, decide, routing
 from tiltyard_core.counts import remember, total
+
+RAMPS = "ramps"
+"""Folder beside the store of models."""
 
 KEEP_SECONDS = 10.0
 """How often counts are kept; where a ramp stands is kept whenever it moves."""
@@ -129,18 +134,29 @@ class Ramps:
         }
 
     def _of(self, compiled: Compiled, step: str) -> Ramp:
-        """Find a canary: manifests of one name in two folders are two Pipelines."""
-        manifest = compiled.manifest
-        place = f"{compiled.uid}\0{manifest.folder}\0{step}"
-        file = self._folder / f"{hashlib.sha256(place.encode()).hexdigest()[:32]}.json"
+        file = _file(self._folder, compiled.manifest, step)
         if file not in self._ramps:
-            self._ramps[file] = Ramp(file, f"{manifest.name}.{step}")
+            self._ramps[file] = Ramp(file, f"{compiled.manifest.name}.{step}")
         return self._ramps[file]
 
 
 def routings(compiled: Compiled, states: States) -> dict[str, CanaryRouting]:
     """What engines are to do in these states."""
     return {step: routing(want, states[step]) for step, want in compiled.canaries.items()}
+
+
+def canaries_kept(folder: Path, manifest: Manifest) -> Iterator[StepStatus]:
+    """Say where the canaries of a Pipeline stand that somebody else serves."""
+    for step in manifest.pipeline.spec.steps:
+        state = _read(_file(folder, manifest, step.name)).state if step.canary else None
+        if state:
+            yield StepStatus(name=step.name, stage=state.stage, latched=state.latched)
+
+
+def _file(folder: Path, manifest: Manifest, step: str) -> Path:
+    """Find the file of a canary: manifests of one name in two folders are two Pipelines."""
+    place = f"{manifest.uid}\0{manifest.folder}\0{step}"
+    return folder / f"{hashlib.sha256(place.encode()).hexdigest()[:32]}.json"
 
 
 def _read(file: Path) -> Kept:

@@ -11,7 +11,7 @@ from typing import Any
 from tiltyard.failure import Failure
 from tiltyard.local.compiled import Compiled
 from tiltyard.local.engine import Engine
-from tiltyard.local.ramps import Ramps, States, routings
+from tiltyard.local.ramps import RAMPS, Ramps, States, routings
 from tiltyard.local.signals import pause
 from tiltyard.local.sockets import Sockets, url_of
 from tiltyard.local.state import state_folder
@@ -35,7 +35,7 @@ class Service:
         self._sockets = sockets
         self._store = store
         self._limits = limits
-        self._ramps = Ramps(store.parent / "ramps")
+        self._ramps = Ramps(store.parent / RAMPS)
         self._engines: list[Engine] = []
         self.tables: dict[str, RoutingTable] = {}
         """The newest that were handed over, by Pipeline."""

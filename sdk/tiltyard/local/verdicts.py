@@ -11,7 +11,6 @@ from tiltyard.manifests import Manifest
 from tiltyard.notices import notice
 from tiltyard_api.base import canonical
 from tiltyard_api.experiment import ExperimentSums
-from tiltyard_api.names import local_uid
 from tiltyard_api.v1alpha1.verdict import Verdict
 from tiltyard_core.experiments.about import subject
 from tiltyard_core.experiments.history import remembered
@@ -44,8 +43,7 @@ def _moments(found: Verdict) -> list[object]:
 
 def _file(manifest: Manifest) -> Path:
     """Where an experiment is kept: manifests of one name in two folders are two Pipelines."""
-    head = manifest.pipeline.metadata
-    place = f"{head.uid or local_uid(head.namespace, head.name)}\0{manifest.folder}"
+    place = f"{manifest.uid}\0{manifest.folder}"
     name = hashlib.sha256(place.encode()).hexdigest()[:32]
     return store_folder().parent / "verdicts" / f"{name}.json"
 

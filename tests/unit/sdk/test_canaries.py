@@ -14,7 +14,7 @@ from rich.console import Console
 from makers import make_document
 from programs import tiltyard
 from ramps import canary
-from tiltyard.canary import addressed
+from tiltyard.canary import Word, addressed
 from tiltyard.failure import Failure
 from tiltyard.status import picture, read_status
 
@@ -108,14 +108,14 @@ def test_a_pipeline_that_nobody_looked_at_has_a_status_too() -> None:
         ("promote", None, [], "has no canary that has begun"),
         ("promote", None, [step(stage=None)], "has no canary that has begun"),
         ("abort", "other", [step()], "no canary 'other'"),
-        ("abort", None, [step("a"), step("b")], "add --step a or --step b"),
+        ("abort", None, [step("a"), step("b")], "say by --step, or step=, which: a or b"),
         ("promote", None, [step(latched=LATCH)], "is rolled back already (20 units in a row"),
         ("abort", None, [step(latched=LATCH)], "is rolled back already"),
         ("promote", None, [step(stage=STAGE | {"complete": True})], "is at its end"),
     ],
 )
 def test_what_cannot_be_said_to_a_canary_is_refused(
-    word: str, name: str | None, steps: list[Object], fault: str
+    word: Word, name: str | None, steps: list[Object], fault: str
 ) -> None:
     found = read_status(pipeline(*steps)).steps or ()
     with pytest.raises(Failure, match=fault.replace("(", r"\(")):
