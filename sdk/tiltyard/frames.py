@@ -62,7 +62,7 @@ def as_json(rows: Sequence[Row]) -> bytes:
 
     """
     try:
-        return json.dumps(rows, default=_plain, allow_nan=False).encode()
+        return STRICT.encode(rows).encode()
     except ValueError:
         return json.dumps(_finite(rows), default=_plain).encode()
 
@@ -76,6 +76,10 @@ def _plain(value: Cell) -> object:
     if isinstance(value, date):
         return value.isoformat()
     raise Failure(f"a cell holds a {name}, which no model takes: use numbers, texts, lists")
+
+
+STRICT = json.JSONEncoder(default=_plain, allow_nan=False)
+"""Made once: `dumps` makes one for each call."""
 
 
 def _finite(value: Cell) -> Cell:
