@@ -142,13 +142,7 @@ def pipeline_document(name: str, namespace: str, spec: Document) -> Document:
         Failure: it is not valid; a line for each fault.
 
     """
-    metadata = {"name": name, "namespace": namespace}
-    document = {"apiVersion": API_VERSION, "kind": "Pipeline", "metadata": metadata, "spec": spec}
-    try:
-        read_pipeline(document)
-    except InvalidManifest as error:
-        raise Failure(*_lines(f"pipeline {name}", error)) from None
-    return document
+    return _valid("Pipeline", name, namespace, spec, read_pipeline)
 
 
 def model_document(name: str, namespace: str, spec: Document) -> Document:
@@ -158,12 +152,18 @@ def model_document(name: str, namespace: str, spec: Document) -> Document:
         Failure: it is not valid; a line for each fault.
 
     """
+    return _valid("Model", name, namespace, spec, read_model)
+
+
+def _valid(
+    kind: str, name: str, namespace: str, spec: Document, read: Callable[[Document], object]
+) -> Document:
     metadata = {"name": name, "namespace": namespace}
-    document = {"apiVersion": API_VERSION, "kind": "Model", "metadata": metadata, "spec": spec}
+    document = {"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "spec": spec}
     try:
-        read_model(document)
+        read(document)
     except InvalidManifest as error:
-        raise Failure(*_lines(f"model {name}", error)) from None
+        raise Failure(*_lines(f"{kind.lower()} {name}", error)) from None
     return document
 
 

@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import pandas as pd
@@ -173,22 +174,28 @@ def test_what_cannot_be_asked_is_told_in_a_sentence(
         assert failure.value.reason in said
 
 
+def fresh(stem: str) -> str:
+    """Name a Pipeline as none is named: a test that is tried again must not find its remains."""
+    return f"{stem}-{token_hex(3)}"
+
+
 def test_a_life_of_a_pipeline(
     client: Client, models: tuple[ModelVersion, ModelVersion], told: list[str]
 ) -> None:
     gb, rf = models
+    name = fresh("life")
     frame = pd.DataFrame(ROWS[:5])
-    pipeline = client.build_pipeline("life").add_random_split([(2, gb), (1, rf)])
-    with pytest.raises(Failure, match=r"life is not deployed: deploy\(\) it first"):
+    pipeline = client.build_pipeline(name).add_random_split([(2, gb), (1, rf)])
+    with pytest.raises(Failure, match=rf"{name} is not deployed: deploy\(\) it first"):
         pipeline.infer(frame)
-    assert pipeline.status()["status"] == "Pipeline life is not deployed"
+    assert pipeline.status()["status"] == f"Pipeline {name} is not deployed"
     pipeline.deploy()
 
     pipeline.set_weights({"bike-gb": 0})
     assert set(names(pipeline.infer(frame))) == {"bike-rf"}
     assert any("nothing restarted" in line for line in told)
 
-    fetched = client.get_pipeline("life")
+    fetched = client.get_pipeline(name)
     assert fetched.steps() == pipeline.steps()
     fetched.replace_with_shadow_deploy(0, gb, [rf]).deploy()
     answer = fetched.infer(frame)
@@ -209,11 +216,11 @@ def test_a_life_of_a_pipeline(
 
     url = fetched.url()
     fetched.undeploy()
-    assert fetched.status()["status"] == "Pipeline life is not deployed"
+    assert fetched.status()["status"] == f"Pipeline {name} is not deployed"
     assert url.startswith("http://127.0.0.1:")
     with pytest.raises(Failure, match=r"is not deployed"):
         fetched.infer(frame)
-    assert {"life"} <= {one.name() for one in client.list_pipelines()}
+    assert {name} <= {one.name() for one in client.list_pipelines()}
     fetched.deploy()
     assert len(fetched.infer(frame)) == 5
     fetched.undeploy()
@@ -223,9 +230,10 @@ def test_a_canary_is_promoted_and_aborted_and_nothing_restarts(
     client: Client, models: tuple[ModelVersion, ModelVersion]
 ) -> None:
     gb, rf = models
+    name = fresh("ramped")
     ramp = {"steps": [{"weight": 10}, {"weight": 40}, {"weight": 100}]}
-    pipeline = client.build_pipeline("ramped").add_canary(gb, rf, ramp, hash_key="rider")
-    with pytest.raises(Failure, match="ramped is not deployed"):
+    pipeline = client.build_pipeline(name).add_canary(gb, rf, ramp, hash_key="rider")
+    with pytest.raises(Failure, match=f"{name} is not deployed"):
         pipeline.promote()
     pipeline.deploy()
     frame = pd.DataFrame(ROWS[:200])
@@ -237,7 +245,7 @@ def test_a_canary_is_promoted_and_aborted_and_nothing_restarts(
     assert 0 < begun < 1
     assert pipeline.promote().number == 1
     await_that(lambda: share_of_the_candidate() > begun)
-    with pytest.raises(Failure, match="ramped has no canary 'other'"):
+    with pytest.raises(Failure, match=f"{name} has no canary 'other'"):
         pipeline.abort("other")
     assert pipeline.abort("canary").number == 2
     await_that(lambda: share_of_the_candidate() == 0)

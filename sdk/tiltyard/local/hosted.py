@@ -61,7 +61,9 @@ def _serve(lines: Iterator[str], answer: Callable[[dict[str, Any]], None]) -> No
         answer(_serving(service, "served by a new engine"))
         for line in _lines(lambda: _look(service)):
             try:
-                answer(_serving(service, put_in_force(service, _manifests(line), sources)))
+                done = put_in_force(service, _manifests(line), sources)
+                service.settle()
+                answer(_serving(service, done))
             except Failure as failure:
                 answer({"failure": list(failure.lines)})
 

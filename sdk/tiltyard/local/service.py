@@ -21,6 +21,9 @@ from tiltyard_api.evidence import CanaryReport
 from tiltyard_api.experiment import ExperimentSums
 from tiltyard_api.routing import RoutingTable
 
+SETTLE_SECONDS = 5.0
+"""How long an engine that gives way is waited for: it may have a long call to finish."""
+
 CONFIRM_SECONDS = 2.0
 """A table is in force within milliseconds; after this something is wrong."""
 
@@ -67,6 +70,12 @@ class Service:
         self.compiled, self.tables = list(compiled), tables
         for one, mine in zip(compiled, states, strict=True):
             self._ramps.keep(one, mine)
+
+    def settle(self) -> None:
+        """Wait until engines that gave way have ended: nobody is answered by them any more."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while any(not one.gone() for one in self._engines[:-1]) and time.monotonic() < deadline:
+            pause(0.005)
 
     def route(self, compiled: Sequence[Compiled]) -> bool:
         """Put the weights, the sampling and the ramps of the same plans in force.
