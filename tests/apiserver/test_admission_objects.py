@@ -118,6 +118,7 @@ def test_lists_show_what_people_ask_for(api: Api, kubectl: Kubectl) -> None:
         "SYNCED": "2/2",
         "VERSION": "v1",
         "REASON": "Serving",
+        "VERDICT": "",
         "REVISION": "3",
         "ENDPOINT": "http://prices.shop:8080",
     }

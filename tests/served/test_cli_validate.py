@@ -21,6 +21,9 @@ def test_valid_manifests_are_told_and_unpinned_sources_warned_of(tmp_path: Path)
     assert warnings[0].startswith(f"warning: {manifest}: spec.models[0].source: file://")
 
 
+KNOWN = "deployment, experiment, models, records, steps, suspend, validations"
+
+
 def test_all_faults_of_all_files_are_told_at_once(tmp_path: Path) -> None:
     bad = bike_document()
     bad["spec"]["steps"][0]["split"]["variants"][1]["weight"] = -1
@@ -29,7 +32,7 @@ def test_all_faults_of_all_files_are_told_at_once(tmp_path: Path) -> None:
     run = tiltyard("validate", first, tmp_path / "none.yaml")
     assert run.returncode == 1
     assert run.stdout.splitlines() == [
-        f"{first}: spec.replicas: unknown field: known are deployment, models, steps, suspend",
+        f"{first}: spec.replicas: unknown field: known are {KNOWN}",
         f"{first}: spec.steps[0].split.variants[1].weight: must be at least 0; it is -1",
         f"{tmp_path}/none.yaml: cannot be read: No such file or directory",
     ]
