@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,10 @@ from makers import Document
 from manifests import bike_document, bike_record, write
 from programs import descendants
 from tiltyard_api.experiment import ExperimentSums
+from waiting import await_that
 
 pytestmark = pytest.mark.served
 
-PATIENCE = 120.0
 METRICS = [
     {"name": "error", "kind": "value", "better": "lower"},
     {"name": "kept", "kind": "binary"},
@@ -31,13 +31,6 @@ def document(weights: tuple[float, float]) -> Document:
     made = bike_document(weights, key="rider")
     made["spec"]["experiment"] = {"metrics": METRICS}
     return made
-
-
-def await_that(true: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < deadline, f"waited in vain: {what}"
-        time.sleep(0.05)
 
 
 def sums(served: Served) -> ExperimentSums:
@@ -84,10 +77,10 @@ def test_sums_are_the_clients_ledger_over_kills_new_weights_and_restarts(tmp_pat
     with serving(manifest, "--watch", "--workers", "2", cache=tmp_path / "cache") as served:
         said = feedback(served, ledger, 0)
         kill_children(supervisor_of(served))
-        await_that(lambda: ready(served), "workers that serve again")
+        await_that(lambda: ready(served))
         said += feedback(served, ledger, 100)
         write(manifest, document((3, 1)))
-        await_that(lambda: any("in force" in one for one in served.notices), "new weights")
+        await_that(lambda: any("in force" in one for one in served.notices))
         said += feedback(served, ledger, 200)
         told = sums(served)
         assert counted(told) == ledger.cells
@@ -116,7 +109,7 @@ def test_a_worker_that_is_killed_while_it_counts_loses_nothing(tmp_path: Path) -
             for start in range(0, len(mine), 100):
                 ledger.send(served.url, variant, mine[start : start + 100])
         killer.join()
-        await_that(lambda: ready(served), "a management port that answers again")
+        await_that(lambda: ready(served))
         assert counted(sums(served)) == ledger.cells
 
 

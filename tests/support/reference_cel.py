@@ -1,19 +1,12 @@
-"""cel-go, the reference implementation of CEL: built once from the module that `tools/cel` pins."""
+"""cel-go, the reference implementation of CEL: of the module that `tools/cel` pins."""
 
-import fcntl
 import json
-import os
-import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-MODULE = ROOT / "tools" / "cel"
-CACHE = ROOT / ".cache" / "cel"
+from gobuilt import go_built
 
 Row = Mapping[str, Mapping[str, object]]
 
@@ -28,24 +21,8 @@ class Said:
 
 
 def reference_cel() -> Path:
-    """Give the program; without Go the test is skipped, and fails under CI."""
-    go = shutil.which("go")
-    if go is None:
-        if os.environ.get("CI"):
-            pytest.fail("go is not installed: cel-go cannot be built")
-        pytest.skip("go is not installed: cel-go cannot be built")
-    CACHE.mkdir(parents=True, exist_ok=True)
-    program = CACHE / "cel"
-    with (CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        # Go itself knows what is up to date, from its cache.
-        subprocess.run(
-            [go, "build", "-trimpath", "-o", program, "."],
-            cwd=MODULE,
-            env=os.environ | {"CGO_ENABLED": "0"},
-            check=True,
-        )
-    return program
+    """Give the program."""
+    return go_built("cel")
 
 
 def asked(program: Path, expressions: Sequence[str], rows: Sequence[Sequence[Row]]) -> list[Said]:
