@@ -15,6 +15,8 @@ class Limit:
     """Number of bytes, seconds or things; a ValueError says how the value is written."""
 
     default: str
+    what: str
+    """What it bounds, for the help of both command lines."""
 
 
 def _between(low: int, high: int) -> Callable[[str], int]:
@@ -28,19 +30,23 @@ def _between(low: int, high: int) -> Callable[[str], int]:
 
 LIMITS: Mapping[str, Limit] = MappingProxyType(
     {
-        "max-body": Limit(quantity_bytes, "16Mi"),
-        "max-rows": Limit(_between(1, 2**31), "65536"),
-        "max-header-bytes": Limit(quantity_bytes, "32Ki"),
-        "header-timeout": Limit(seconds, "5s"),
-        "body-timeout": Limit(seconds, "30s"),
-        "keep-alive": Limit(seconds, "75s"),
-        "max-depth": Limit(_between(4, 1000), "16"),
-        "max-in-flight": Limit(_between(1, 10**6), "1024"),
-        "max-connections": Limit(_between(1, 10**6), "10000"),
-        "validation-budget": Limit(seconds, "1s"),
-        "grace": Limit(seconds, "30s"),
-        "drain-delay": Limit(seconds, "1s"),
-        "feedback-age": Limit(seconds, "720h"),
+        "max-body": Limit(quantity_bytes, "16Mi", "Largest body, as sent and as unpacked."),
+        "max-rows": Limit(_between(1, 2**31), "65536", "Most rows of a request."),
+        "max-header-bytes": Limit(
+            quantity_bytes, "32Ki", "Largest request line and headers together."
+        ),
+        "header-timeout": Limit(seconds, "5s", "Longest that the headers may take."),
+        "body-timeout": Limit(seconds, "30s", "Longest that the body may take."),
+        "keep-alive": Limit(seconds, "75s", "Longest that a connection may idle."),
+        "max-depth": Limit(_between(4, 1000), "16", "Deepest nesting of the JSON."),
+        "max-in-flight": Limit(
+            _between(1, 10**6), "1024", "Most requests that a worker has under way."
+        ),
+        "max-connections": Limit(_between(1, 10**6), "10000", "Most open connections of a worker."),
+        "validation-budget": Limit(seconds, "1s", "Longest that an answer waits for validations."),
+        "grace": Limit(seconds, "30s", "Longest that accepted requests may take at the end."),
+        "drain-delay": Limit(seconds, "1s", "Accepts for so long after SIGTERM."),
+        "feedback-age": Limit(seconds, "720h", "Oldest ids that feedback may be about."),
     }
 )
 """What bounds a client, and how an engine ends."""

@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from tiltyard_api.artifacts import SECRETS
-from tiltyard_api.limits import LIMITS, Limit
+from tiltyard_api.limits import LIMITS
 from tiltyard_api.names import DATA_PORT, MANAGEMENT_PORT
 from tiltyard_api.quantities import seconds
 from tiltyard_engine.http.limits import Limits
@@ -244,13 +244,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--records", type=Path, metavar="DIR", help="for plans that say nothing of records")
     add("--secrets", type=Path, default=Path(SECRETS), metavar="DIR", help="a folder a Secret")
     add("--watch-configmap", type=_object_name, metavar="NAMESPACE/NAME", help=_WATCH_HELP)
-    add("--watch-period", type=_reader(Limit(seconds, "30s")), default="30s")
+    add("--watch-period", type=_reader(seconds), default="30s")
     add("--api-server", type=_https, default=_pods_api_server(), metavar="URL")
     add("--api-token", type=Path, default=SERVICE_ACCOUNT / "token", metavar="FILE")
     add("--api-ca", type=Path, default=SERVICE_ACCOUNT / "ca.crt", metavar="FILE")
     for name, limit in LIMITS.items():
-        text = f"default {limit.default}"
-        add(f"--{name}", type=_reader(limit), default=limit.default, help=text)
+        text = f"{limit.what} Default {limit.default}."
+        add(f"--{name}", type=_reader(limit.read), default=limit.default, help=text)
     return parser
 
 
@@ -283,10 +283,10 @@ def _bounded(low: int, high: int) -> Callable[[str], int]:
     return whole
 
 
-def _reader(limit: Limit) -> Callable[[str], float]:
+def _reader(reads: Callable[[str], float]) -> Callable[[str], float]:
     def read(text: str) -> float:
         try:
-            return limit.read(text)
+            return reads(text)
         except ValueError as error:
             raise argparse.ArgumentTypeError(str(error)) from error
 

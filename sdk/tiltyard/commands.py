@@ -2,14 +2,15 @@
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tiltyard.clustercommands import app as cluster
 from tiltyard.convert.frameworks import Framework
-from tiltyard.options import Files, Format, Name, Namespace, StepName
-from tiltyard.versioncommands import app as versions
+from tiltyard.options import Files, Format, Namespace, Output, StepName
 from tiltyard_api.limits import LIMITS
 from tiltyard_api.names import DATA_PORT, MANAGEMENT_PORT
 from tiltyard_api.quantities import DURATION_PATTERN
@@ -23,7 +24,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-PortNumber = Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")]
+
+class Shell(StrEnum):
+    """Shells that complete lines."""
+
+    BASH = "bash"
+    ZSH = "zsh"
+    FISH = "fish"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +43,16 @@ class Stand:
 
 def _limit(name: str) -> object:
     """Option for a limit of the data port; the engine knows its default."""
+    limit = LIMITS[name]
 
     def checked(text: str) -> str:
         try:
-            LIMITS[name].read(text)
+            limit.read(text)
         except ValueError as error:
             raise typer.BadParameter(str(error)) from error
         return text
 
-    text = f"Default {LIMITS[name].default}."
+    text = f"{limit.what} Default {limit.default}."
     return typer.Option(f"--{name}", parser=checked, metavar="VALUE", help=text)
 
 
@@ -60,12 +68,36 @@ def _folders(what: str) -> object:
     return typer.Option(parser=named, metavar="NAME=FOLDER", help=what)
 
 
+def _version(asked: bool) -> None:  # noqa: FBT001 - as typer calls it
+    if asked:
+        from importlib.metadata import version
+
+        from tiltyard.notices import result
+
+        result(f"tiltyard {version('tiltyard')}")
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
-    *, debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False
+    *,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which it is.")
+    ] = False,
 ) -> None:
     """`cli.main` acts on --debug: it stands for the whole program."""
-    del debug
+    del debug, version
+
+
+@app.command()
+def demo(
+    *, once: Annotated[bool, typer.Option("--once", help="End after the table.")] = False
+) -> None:
+    """Serve an example and send real traffic through its split."""
+    from tiltyard.demo import demo as run
+
+    run(once=once)
 
 
 @app.command()
@@ -73,15 +105,19 @@ def serve(  # noqa: PLR0913 - one argument an option
     files: Files,
     *,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: PortNumber = DATA_PORT,
-    management_port: PortNumber = MANAGEMENT_PORT,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="For requests; 0: any free one.")
+    ] = DATA_PORT,
+    management_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="For metrics and status; likewise.")
+    ] = MANAGEMENT_PORT,
     grpc_port: Annotated[
         int | None,
-        typer.Option(min=0, max=65535, help="For gRPC; 8081 where it is free, 0 any free one."),
+        typer.Option(min=0, max=65535, help="For gRPC; likewise. Default: 8081 if it is free."),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes.")] = 1,
-    pvc: Annotated[list[Stand] | None, _folders("Stands in for a volume.")] = None,
-    secret: Annotated[list[Stand] | None, _folders("Stands in for a Secret.")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes that answer.")] = 1,
+    pvc: Annotated[list[Stand] | None, _folders("A folder in place of a volume.")] = None,
+    secret: Annotated[list[Stand] | None, _folders("A folder in place of a Secret.")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Follow changes of the files.")] = False,
     records: Annotated[
         Path,
@@ -101,7 +137,7 @@ def serve(  # noqa: PLR0913 - one argument an option
     drain_delay: Annotated[str | None, _limit("drain-delay")] = None,
     feedback_age: Annotated[str | None, _limit("feedback-age")] = None,
 ) -> None:
-    """Serve Pipelines on this machine, by the engine that a pod runs."""
+    """Serve Pipelines on this machine."""
     from tiltyard.local.serve import Options
     from tiltyard.local.serve import serve as run
 
@@ -129,7 +165,7 @@ def serve(  # noqa: PLR0913 - one argument an option
 
 @app.command()
 def validate(files: Files) -> None:
-    """Say everything that is wrong with manifests, without serving them."""
+    """Say everything that is wrong with manifests."""
     from tiltyard.validate import validate as run
 
     run(files)
@@ -137,15 +173,13 @@ def validate(files: Files) -> None:
 
 @app.command()
 def infer(
-    pipeline: Annotated[str, typer.Argument(help="Name of the Pipeline.")],
+    pipeline: Annotated[str, typer.Argument(metavar="PIPELINE", help="Its name.")],
     *,
     data: Annotated[str, typer.Option(metavar="FILE|-", help="Records, as JSON.")],
     url: Annotated[str, typer.Option(help="Where it is served.")] = (
         f"http://127.0.0.1:{DATA_PORT}"
     ),
-    output: Annotated[Format, typer.Option("-o", "--output", help="How to show it.")] = (
-        Format.TABLE
-    ),
+    output: Output = Format.TABLE,
 ) -> None:
     """Send records to a Pipeline and show what it answers."""
     from tiltyard.infer import infer as run
@@ -171,24 +205,6 @@ def _duration(text: str) -> str:
 
 
 @app.command()
-def status(
-    pipeline: Name,
-    *,
-    namespace: Namespace = None,
-    watch: Annotated[
-        bool, typer.Option("-w", "--watch", help="Go on showing it until Ctrl-C.")
-    ] = False,
-    output: Annotated[Format, typer.Option("-o", "--output", help="How to show it.")] = (
-        Format.TABLE
-    ),
-) -> None:
-    """Show how a Pipeline of a cluster fares."""
-    from tiltyard.status import status as run
-
-    run(pipeline, namespace, output.value, watch=watch)
-
-
-@app.command()
 def report(
     what: Annotated[
         str, typer.Argument(metavar="PIPELINE|FILE", help="Of a cluster, or what is served here.")
@@ -201,9 +217,7 @@ def report(
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a page of it, too.")
     ] = None,
-    output: Annotated[Format, typer.Option("-o", "--output", help="How to show it.")] = (
-        Format.TABLE
-    ),
+    output: Output = Format.TABLE,
 ) -> None:
     """Say what an experiment and shadows have shown."""
     from tiltyard.report import report as run
@@ -237,9 +251,7 @@ def logs(  # noqa: PLR0913 - one argument an option
         typer.Option(metavar="NAME|*", help="Rows that this validation, or any, objected to."),
     ] = None,
     namespace: Namespace = None,
-    output: Annotated[Format, typer.Option("-o", "--output", help="How to show it.")] = (
-        Format.TABLE
-    ),
+    output: Output = Format.TABLE,
 ) -> None:
     """Show what was asked and answered, where that is recorded."""
     from datetime import timedelta
@@ -254,25 +266,9 @@ def logs(  # noqa: PLR0913 - one argument an option
 
 
 @app.command()
-def promote(pipeline: Name, *, namespace: Namespace = None, step: StepName = None) -> None:
-    """Let a canary go on to its next stage."""
-    from tiltyard.versions import promote as run
-
-    run(pipeline, namespace, step)
-
-
-@app.command()
-def abort(pipeline: Name, *, namespace: Namespace = None, step: StepName = None) -> None:
-    """Take the candidate of a canary out of the way."""
-    from tiltyard.versions import abort as run
-
-    run(pipeline, namespace, step)
-
-
-@app.command()
 def simulate(  # noqa: PLR0913 - one argument an option
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="Manifest with a canary.")
+        Path | None, typer.Argument(metavar="FILE", help="Manifest with a canary.")
     ] = None,
     *,
     rate: Annotated[float, typer.Option(min=0.001, help="Units a second, over all pods.")],
@@ -292,11 +288,9 @@ def simulate(  # noqa: PLR0913 - one argument an option
     runs: Annotated[int, typer.Option(min=1, max=100_000, help="How many canaries.")] = 100,
     seed: Annotated[int, typer.Option(help="The same seed, the same canaries.")] = 0,
     step: StepName = None,
-    output: Annotated[Format, typer.Option("-o", "--output", help="How to show it.")] = (
-        Format.TABLE
-    ),
+    output: Output = Format.TABLE,
 ) -> None:
-    """Say how often, and after how long, a canary would be rolled back."""
+    """Say how often and how soon a canary would be rolled back."""
     from tiltyard.simulate import Question, answer
     from tiltyard_core.simulate import Traffic
 
@@ -316,7 +310,7 @@ def lock(
 
 @app.command()
 def convert(
-    model: Annotated[Path, typer.Argument(help="A file or folder of another framework.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="File or folder of a framework.")],
     *,
     to: Annotated[Path, typer.Option(metavar="FILE.onnx", help="Where the result goes.")],
     framework: Annotated[
@@ -332,7 +326,7 @@ def convert(
         Path | None, typer.Option(help="An interpreter of yours that has the framework.")
     ] = None,
 ) -> None:
-    """Convert a model into ONNX, and show that it answers as before."""
+    """Convert a model into ONNX and show that it answers alike."""
     from tiltyard.convert.command import Options
     from tiltyard.convert.command import convert as run
 
@@ -340,13 +334,16 @@ def convert(
 
 
 @app.command()
-def demo(
-    *, once: Annotated[bool, typer.Option("--once", help="End after the table.")] = False
+def completion(
+    shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],
 ) -> None:
-    """Serve an example, send real traffic through its split and show what came of it."""
-    from tiltyard.demo import demo as run
+    """Print what makes a shell complete lines."""
+    from typer.completion import get_completion_script  # type: ignore[attr-defined] # not declared
 
-    run(once=once)
+    from tiltyard.cli import COMPLETE
+    from tiltyard.notices import result
+
+    result(get_completion_script(prog_name="tiltyard", complete_var=COMPLETE, shell=shell.value))
 
 
-app.add_typer(versions)
+app.add_typer(cluster)

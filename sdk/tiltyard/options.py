@@ -29,7 +29,7 @@ def _pipelines(incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]
 
 
-Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Manifests, as YAML.")]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE", help="Manifests, as YAML.")]
 Name = Annotated[
     str,
     typer.Argument(metavar="PIPELINE", help="Name of the Pipeline.", autocompletion=_pipelines),
@@ -41,3 +41,4 @@ Namespace = Annotated[
 StepName = Annotated[
     str | None, typer.Option("--step", help="Which canary, where there are several.")
 ]
+Output = Annotated[Format, typer.Option("-o", "--output", help="How to show it.")]

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 from typer.testing import CliRunner
@@ -15,7 +16,7 @@ def test_every_limit_of_the_engine_is_an_option_with_its_default(name: str) -> N
     limit = LIMITS[name]
     assert limit.read(limit.default) > 0
     shown = " ".join(CliRunner().invoke(app, ["serve", "--help"]).stdout.split())
-    assert f"--{name} VALUE Default {limit.default}." in shown
+    assert f"--{name} VALUE {limit.what} Default {limit.default}." in shown
 
 
 def test_help_loads_only_what_it_needs() -> None:
@@ -25,3 +26,12 @@ def test_help_loads_only_what_it_needs() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
     )
     assert run.stdout == "set()\n"
+
+
+def test_the_list_of_commands_cuts_no_sentence_short() -> None:
+    shown = CliRunner().invoke(app, ["--help"]).stdout
+    assert "..." not in shown.partition("Commands:")[2]
+
+
+def test_the_version_is_the_packages() -> None:
+    assert CliRunner().invoke(app, ["--version"]).stdout == f"tiltyard {version('tiltyard')}\n"
