@@ -1,4 +1,4 @@
-"""What the operator counts about itself."""
+"""What the operator counts about itself, and what it tells of experiments."""
 
 from prometheus_client import (
     CollectorRegistry,
@@ -57,6 +57,33 @@ EXPERIMENTS = Gauge(
     "tiltyard_operator_experiments",
     "Experiments by how they stand, in the words of the condition ExperimentConclusive.",
     ["reason"],
+    registry=REGISTRY,
+)
+_COMPARED = ["pipeline_namespace", "pipeline", "step", "metric", "variant"]
+"""Not `namespace`: that is where Prometheus found the operator."""
+
+ESTIMATE = Gauge(
+    "tiltyard_operator_experiment_estimate",
+    "Mean of a variant less that of the control, within strata of equal shares.",
+    _COMPARED,
+    registry=REGISTRY,
+)
+ESTIMATE_LOW = Gauge(
+    "tiltyard_operator_experiment_estimate_low",
+    "Lower end of the interval that holds the difference at all times at once.",
+    _COMPARED,
+    registry=REGISTRY,
+)
+ESTIMATE_HIGH = Gauge(
+    "tiltyard_operator_experiment_estimate_high",
+    "Upper end of the interval that holds the difference at all times at once.",
+    _COMPARED,
+    registry=REGISTRY,
+)
+ESTIMATE_P = Gauge(
+    "tiltyard_operator_experiment_p",
+    "Always-valid p-value of there being no difference.",
+    _COMPARED,
     registry=REGISTRY,
 )
 ROLLBACKS = Counter(

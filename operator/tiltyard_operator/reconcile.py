@@ -25,6 +25,7 @@ from tiltyard_operator.desired.pod import cpu_quantity, override_of
 from tiltyard_operator.desired.resolving import Place
 from tiltyard_operator.desired.workload import CAUSE, Cause, as_it_was
 from tiltyard_operator.errors import ClusterError, Conflict, Refused, Unavailable
+from tiltyard_operator.estimates import Estimates
 from tiltyard_operator.events import Event, events, newly_synced
 from tiltyard_operator.kinds import CONFIG_MAP, PIPELINE, POD_MONITOR, Object
 from tiltyard_operator.ledgers import Ledgers
@@ -84,6 +85,7 @@ class PipelineReconciler:
         self._phases = Census(PIPELINES)
         self._fates = Census(CANARIES)
         self._verdicts = Census(EXPERIMENTS)
+        self._estimates = Estimates()
         self._ledgers = Ledgers()
         self._failures: Counter[Key] = Counter()
         self._slots = Slots(cluster, settings.namespaces)
@@ -97,6 +99,7 @@ class PipelineReconciler:
             self._phases.note(key)
             self._fates.note(key)
             self._verdicts.note(key)
+            self._estimates.note(key)
             self._ledgers.forget(key)
             self._failures.pop(key, None)
             return None  # Kubernetes deletes what it owned
@@ -132,8 +135,9 @@ class PipelineReconciler:
         status, again_in = self._report(seen, decision, made)
         self._phases.note(key, *([status.phase] if status.phase else []))
         self._fates.note(key, *(one.reason for one in decision.canaries.outcomes.values()))
-        steps = status.steps or ()
-        self._verdicts.note(key, *(one.verdict.reason for one in steps if one.verdict))
+        judged = {one.name: one.verdict for one in status.steps or () if one.verdict}
+        self._verdicts.note(key, *(one.reason for one in judged.values()))
+        self._estimates.note(key, judged)
         return again_in
 
     def _keep_stages(self, seen: Observed, decision: Decision) -> Observed:

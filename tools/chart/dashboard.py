@@ -18,6 +18,8 @@ class Panel:
     title: str
     unit: str
     queries: dict[str, str]
+    least: float | None = 0
+    """Where the axis begins; None: where the values do, as they may be negative."""
 
 
 def _rate(metric: str, labels: str = "") -> str:
@@ -35,6 +37,7 @@ def _quantile(share: float, metric: str, by: str) -> str:
 _NAME, _NAMES = "{{pipeline}}", "{{pipeline}} {{step}} {{variant}}"
 _RECONCILES = "rate(tiltyard_operator_reconciles_total[$__rate_interval])"
 _WRITES = "rate(tiltyard_operator_writes_total[$__rate_interval])"
+_COMPARED = "pipeline_namespace, pipeline, step, metric, variant"
 _SYNC = "rate(tiltyard_operator_routing_sync_seconds_bucket[$__rate_interval])"
 
 ROWS: dict[str, list[Panel]] = {
@@ -125,6 +128,20 @@ ROWS: dict[str, list[Panel]] = {
             },
         ),
         Panel(
+            "Difference to the control, with its interval",
+            "none",
+            {
+                f"{_NAME} {{{{metric}}}} {{{{variant}}}} {word}": f"max by ({_COMPARED})"
+                f' ({metric}{{pipeline_namespace=~"$namespace",pipeline=~"$pipeline"}})'
+                for word, metric in (
+                    ("is", "tiltyard_operator_experiment_estimate"),
+                    ("from", "tiltyard_operator_experiment_estimate_low"),
+                    ("to", "tiltyard_operator_experiment_estimate_high"),
+                )
+            },
+            least=None,
+        ),
+        Panel(
             "Requests that challengers missed",
             "reqps",
             {
@@ -200,11 +217,12 @@ def _placed(
 
 
 def _graph(panel: Panel) -> dict[str, Any]:
+    defaults = {"unit": panel.unit} | ({} if panel.least is None else {"min": panel.least})
     return {
         "type": "timeseries",
         "title": panel.title,
         "datasource": _SOURCE,
-        "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
+        "fieldConfig": {"defaults": defaults, "overrides": []},
         "targets": [
             {"refId": chr(ord("A") + number), "legendFormat": legend, "expr": query}
             for number, (legend, query) in enumerate(panel.queries.items())

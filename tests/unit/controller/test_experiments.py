@@ -10,7 +10,11 @@ from tiltyard_api.experiment import ExperimentSums
 from tiltyard_api.v1alpha1.conditions import ConditionType
 from tiltyard_api.v1alpha1.status import Condition, PipelineStatus
 from tiltyard_api.v1alpha1.verdict import Verdict
+from tiltyard_operator.estimates import Estimates
 from tiltyard_operator.findings import condition
+from tiltyard_operator.kinds import PIPELINE
+from tiltyard_operator.metrics import REGISTRY
+from tiltyard_operator.queue import Key
 from tiltyard_operator.status import Made, report, worth_writing
 
 METRICS = [{"name": "sold", "kind": "binary"}]
@@ -108,3 +112,55 @@ def test_figures_alone_are_written_once_a_minute_and_a_verdict_at_once() -> None
     assert worth_writing(first, more, NOW + 61)
     decided_now = told(feedback((0.1, 0.2)), first, NOW + 5)
     assert worth_writing(first, decided_now, NOW + 5)
+
+
+def series(pipeline: str) -> dict[str, float]:
+    """What Prometheus is told of a Pipeline's experiment, by the name of the series."""
+    return {
+        sample.name.removeprefix("tiltyard_operator_experiment_"): sample.value
+        for family in REGISTRY.collect()
+        for sample in family.samples
+        if sample.labels.get("pipeline") == pipeline
+        and sample.labels | {"pipeline": ""}
+        == {
+            "pipeline_namespace": "shop",
+            "pipeline": "",
+            "step": "price",
+            "metric": "sold",
+            "variant": "b",
+        }
+    }
+
+
+def test_prometheus_is_told_the_figures_of_the_verdict_until_the_experiment_goes() -> None:
+    estimates, key, other = Estimates(), Key(PIPELINE, "shop", "told"), Key(PIPELINE, "shop", "2")
+    first, second = (verdict(told(feedback(rates))) for rates in ((0.1, 0.1), (0.1, 0.2)))
+    estimates.note(other, {"price": first})
+    for shown in (first, second):
+        estimates.note(key, {"price": shown})
+        (row,) = shown.comparisons or ()
+        assert series("told") == {
+            "estimate": row.estimate,
+            "estimate_low": row.low,
+            "estimate_high": row.high,
+            "p": row.p,
+        }
+    estimates.note(key)
+    assert series("told") == {}
+    assert len(series("2")) == 4
+    estimates.note(other)
+    assert series("2") == {}
+
+
+def test_prometheus_is_told_nothing_that_nobody_may_act_on() -> None:
+    estimates, key = Estimates(), Key(PIPELINE, "shop", "blocked")
+    shares = {"a": 2 / 3, "b": 1 / 3}
+    found = divided(random.Random(2), 6000, 1 / 2, (0.1, 0.2))
+    uneven = sums(stratum("s", shares, {"a": found["old"], "b": found["new"]}))
+    for judged in (feedback((0.1, 0.9), units=60), uneven):
+        estimates.note(key, {"price": verdict(told(feedback((0.1, 0.2))))})
+        assert series("blocked")
+        shown = verdict(told(judged))
+        assert all(row.estimate is not None for row in shown.comparisons or ())
+        estimates.note(key, {"price": shown})
+        assert series("blocked") == {}
