@@ -20,13 +20,11 @@ from kubernetes.client import ApiClient, Configuration
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config import ConfigException
 
+from tiltyard_operator.desired.metadata import MANAGER
 from tiltyard_operator.errors import ClusterError, Conflict, NoCluster, Refused, Unavailable
 from tiltyard_operator.kinds import EVENT, Kind, Object, kind_of
 from tiltyard_operator.log import log
 from tiltyard_operator.metrics import WRITES
-
-MANAGER = "tiltyard-operator"
-"""Field manager: owner of every field that we apply."""
 
 JSON = "application/json"
 APPLY = "application/apply-patch+yaml"  # JSON is YAML too
@@ -254,7 +252,7 @@ class Cluster:
                 raise
             raise Conflict(str(error)) from error  # deleted since it was read
 
-    def event(self, about: Object, type: str, reason: str, message: str) -> None:  # noqa: A002 - the field's name
+    def event(self, about: Object, type_: str, reason: str, message: str) -> None:
         """Tell people that something changed. A loss is logged and does no harm."""
         head = about["metadata"]
         now = datetime.now(UTC)
@@ -273,7 +271,7 @@ class Cluster:
                 "name": head["name"],
                 "uid": head["uid"],
             },
-            "type": type,
+            "type": type_,
             "reason": reason,
             "message": message[:1024],  # the most that the API server takes
             "firstTimestamp": stamp,

@@ -93,7 +93,7 @@ class ModelReconciler:
         fact = Known.of((), {head["name"]: model}).facts.get(key)
         if fact:
             return _fitting(head["name"], entry, fact)
-        owner = Owner("Model", head["namespace"], head["name"], head["uid"])
+        owner = Owner.of(model)
         view = View(self._cluster, Memory())
         attempts = observe_attempts(owner, *read_trials(view, head["namespace"], {key}))
         finding = attempt_at(entry, attempts, now)

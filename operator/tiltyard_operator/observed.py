@@ -22,13 +22,13 @@ from tiltyard_operator.desired.config import (
     read_tables,
 )
 from tiltyard_operator.desired.history import Version, read_version
-from tiltyard_operator.desired.metadata import PLAN_LABEL, Owner
+from tiltyard_operator.desired.metadata import MANAGER, PLAN_LABEL, Owner
 from tiltyard_operator.kinds import Object
 from tiltyard_operator.pods import Pod, observe_pod, stamp
 from tiltyard_operator.trials import Attempt, observe_attempts
 
-MANAGER = "tiltyard-operator"
-NEWEST = "deployment.kubernetes.io/revision"
+ROLLOUT = "deployment.kubernetes.io/revision"
+"""Annotation of a ReplicaSet: which of its Deployment's rollouts it is of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ class Observed:
 def observe(read: Read) -> Observed:
     """Take the facts out of what was read."""
     head = read.pipeline["metadata"]
-    owner = Owner("Pipeline", head["namespace"], head["name"], head["uid"])
+    owner = Owner.of(read.pipeline)
     bundles = {
         bundle.hash[:HASH_CHARACTERS]: bundle for bundle in map(read_bundle, read.configs) if bundle
     }
@@ -294,5 +294,5 @@ def _plans_of(pod: Object) -> Iterator[str]:
 
 
 def _rollout(replica_set: Object) -> int:
-    number = (replica_set["metadata"].get("annotations") or {}).get(NEWEST, "0")
+    number = (replica_set["metadata"].get("annotations") or {}).get(ROLLOUT, "0")
     return int(number) if number.isdecimal() else 0

@@ -3,13 +3,9 @@
 import re
 
 from tiltyard_api.names import GROUP
+from tiltyard_operator.desired.metadata import INSTANCE
 from tiltyard_operator.kinds import MODEL, PIPELINE, Kind, Object
 from tiltyard_operator.queue import Key
-
-INSTANCE = "app.kubernetes.io/instance"
-MANAGED = "app.kubernetes.io/managed-by"
-OURS = f"{MANAGED}=tiltyard"
-"""Selects everything that the operator owns."""
 
 DERIVED = re.compile(r"(?P<owner>.+?)(-routing|-evidence|-(plan|r|v)-[0-9a-z]{10})?")
 """Names of owned objects begin with their owner's."""

@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 from tiltyard_api.names import HASH_CHARACTERS
 from tiltyard_operator.decide import Spec, to_be_tried
 from tiltyard_operator.desired.metadata import (
+    INSTANCE,
     MANAGED_BY,
     RESOLVE_LABEL,
     Owner,
     evidence_name,
+    query,
     routing_name,
-    selector_text,
+    selector,
 )
 from tiltyard_operator.handlers import models_of
 from tiltyard_operator.kinds import (
@@ -48,12 +50,12 @@ class Reader:
 
     def everything(self, pipeline: Object) -> Observed:
         """Read what there is of a Pipeline."""
-        head = pipeline["metadata"]
-        owner = Owner("Pipeline", head["namespace"], head["name"], head["uid"])
+        owner = Owner.of(pipeline)
         deployment = self._own(DEPLOYMENT, owner, owner.name)
-        pods = self._list(POD, owner, selector_text(owner.name)) if deployment else []
-        sets = self._list(REPLICA_SET, owner, selector_text(owner.name)) if deployment else []
-        mine = instance(owner)
+        engines = query(selector(owner.name))
+        pods = self._list(POD, owner, engines) if deployment else []
+        sets = self._list(REPLICA_SET, owner, engines) if deployment else []
+        mine = query({**MANAGED_BY, INSTANCE: owner.name})
         seen = observe(
             Read(
                 pipeline=pipeline,
@@ -116,12 +118,6 @@ def tried(pipeline: Object) -> bool:
         return True
     steps = [one for half in (spec, status) for one in half.get("steps") or ()]
     return any(isinstance(one, dict) and ("canary" in one or "stage" in one) for one in steps)
-
-
-def instance(owner: Owner) -> str:
-    """Labels of everything of a Pipeline."""
-    managed = ",".join(f"{key}={value}" for key, value in MANAGED_BY.items())
-    return f"{managed},app.kubernetes.io/instance={owner.name}"
 
 
 def read_trials(

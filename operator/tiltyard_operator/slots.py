@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 
 from tiltyard_operator.cluster import Cluster
-from tiltyard_operator.desired.metadata import MANAGED_BY, Owner
+from tiltyard_operator.desired.metadata import MANAGED_BY, Owner, query
 from tiltyard_operator.desired.workload import CAUSE, Cause
 from tiltyard_operator.kinds import DEPLOYMENT, Object
 from tiltyard_operator.observed import observe_workload
@@ -35,9 +35,8 @@ class Slots:
             yield sum(map(_is_rolling, self._others(owner))) < MOST
 
     def _others(self, owner: Owner) -> Iterator[Object]:
-        ours = ",".join(f"{key}={value}" for key, value in MANAGED_BY.items())
         for namespace in self._namespaces or (None,):
-            for one in self._cluster.list(DEPLOYMENT, namespace, ours):
+            for one in self._cluster.list(DEPLOYMENT, namespace, query(MANAGED_BY)):
                 head = one["metadata"]
                 if (head["namespace"], head["name"]) != (owner.namespace, owner.name):
                     yield one

@@ -21,7 +21,7 @@ from tiltyard_operator.canaries import Canaries
 from tiltyard_operator.conditions import Judged, Situation, judge, phase_of, stamped, unsynced
 from tiltyard_operator.decide import Decision
 from tiltyard_operator.desired.config import Bundle
-from tiltyard_operator.desired.metadata import selector_text
+from tiltyard_operator.desired.metadata import query, selector
 from tiltyard_operator.desired.network import endpoint
 from tiltyard_operator.experiments import shown
 from tiltyard_operator.findings import condition
@@ -89,7 +89,7 @@ def report(seen: Observed, decision: Decision, made: Made, now: float) -> Pipeli
         conditions=conditions,
         replicas=workload.current if workload else 0,
         ready_replicas=workload.ready if workload else 0,
-        selector=selector_text(seen.owner.name),
+        selector=query(selector(seen.owner.name)),
         version=_version(seen, decision),
         endpoint=endpoint(seen.owner.namespace, seen.owner.name),
         routing=_routing(table, situation.sync, moment) if table else None,

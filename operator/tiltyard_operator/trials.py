@@ -1,4 +1,4 @@
-"""What is known of models, and what must be tried to know the rest. Pure."""
+"""What resolve Jobs found of models, and when they are to try again. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

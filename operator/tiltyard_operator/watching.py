@@ -16,10 +16,10 @@ import aiohttp
 import kopf
 
 from tiltyard_operator.cluster import LONGEST_WAIT, Credentials
+from tiltyard_operator.desired.metadata import MANAGED_BY, query
 from tiltyard_operator.handlers import Handler
 from tiltyard_operator.kinds import LEASE, MODEL, PIPELINE, Kind
 from tiltyard_operator.lease import NAME
-from tiltyard_operator.owners import OURS
 
 
 class EndlessPauses:
@@ -73,7 +73,7 @@ def configure(settings: kopf.OperatorSettings, kinds: Mapping[Kind, Handler]) ->
         if kind == LEASE:
             settings.watching.field_selectors[place] = f"metadata.name={NAME}"
         elif kind not in (PIPELINE, MODEL):
-            settings.watching.label_selectors[place] = OURS
+            settings.watching.label_selectors[place] = query(MANAGED_BY)
 
 
 def session(found: Credentials) -> kopf.AiohttpSession:

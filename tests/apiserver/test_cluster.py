@@ -9,7 +9,8 @@ from cluster.api import MERGE, Api
 from cluster.plane import ControlPlane
 from kubectl import Kubectl
 from operators import configuration
-from tiltyard_operator.cluster import MANAGER, Cluster
+from tiltyard_operator.cluster import Cluster
+from tiltyard_operator.desired.metadata import MANAGER
 from tiltyard_operator.errors import Conflict, Refused
 from tiltyard_operator.kinds import (
     CONFIG_MAP,

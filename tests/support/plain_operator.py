@@ -7,9 +7,9 @@ waiting for what a real Pipeline takes.
 import sys
 
 from tiltyard_operator.cluster import Cluster
+from tiltyard_operator.desired.metadata import INSTANCE, MANAGED_BY
 from tiltyard_operator.kinds import CONFIG_MAP, MODEL, PIPELINE, Object
 from tiltyard_operator.log import log, take_over
-from tiltyard_operator.owners import INSTANCE, MANAGED
 from tiltyard_operator.process import Operator
 from tiltyard_operator.queue import Key
 from tiltyard_operator.settings import from_environment
@@ -26,7 +26,7 @@ def child_of(pipeline: Object) -> Object:
         "metadata": {
             "name": f"{head['name']}-routing",
             "namespace": head["namespace"],
-            "labels": {MANAGED: "tiltyard", INSTANCE: head["name"]},
+            "labels": {**MANAGED_BY, INSTANCE: head["name"]},
             "ownerReferences": [owner],
         },
         "data": {"suspend": str(pipeline["spec"].get("suspend"))},

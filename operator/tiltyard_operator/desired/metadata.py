@@ -4,12 +4,19 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
 from tiltyard_api.names import API_VERSION, GROUP, HASH_CHARACTERS
 from tiltyard_operator.kinds import Kind, Object
 
+MANAGER = "tiltyard-operator"
+"""Field manager: owner of every field that we apply."""
+
 MANAGED_BY = {"app.kubernetes.io/managed-by": "tiltyard"}
 """Label of everything that is ours: what kopf watches by."""
+
+INSTANCE = "app.kubernetes.io/instance"
+"""Label: name of the Pipeline or Model that an object belongs to."""
 
 ENGINE = "tiltyard-engine"
 RESOLVE = "tiltyard-resolve"
@@ -33,6 +40,12 @@ class Owner:
     name: str
     uid: str
 
+    @classmethod
+    def of(cls, obj: Object) -> Self:
+        """Take a Pipeline or Model, as it was read, for an owner."""
+        metadata = obj["metadata"]
+        return cls(obj["kind"], metadata["namespace"], metadata["name"], metadata["uid"])
+
     @property
     def reference(self) -> Object:
         """Owner reference, by which Kubernetes deletes the object after its owner.
@@ -51,12 +64,12 @@ class Owner:
 
 def selector(instance: str) -> dict[str, str]:
     """Labels that the engine pods of a Pipeline have and no others do."""
-    return {"app.kubernetes.io/name": ENGINE, "app.kubernetes.io/instance": instance, **MANAGED_BY}
+    return {"app.kubernetes.io/name": ENGINE, INSTANCE: instance, **MANAGED_BY}
 
 
-def selector_text(instance: str) -> str:
-    """Write the same as a query of the API server spells it."""
-    return ",".join(f"{key}={value}" for key, value in selector(instance).items())
+def query(wanted: Mapping[str, str]) -> str:
+    """Write labels as a query of the API server spells them."""
+    return ",".join(f"{label}={value}" for label, value in wanted.items())
 
 
 def labels(instance: str, component: str) -> dict[str, str]:

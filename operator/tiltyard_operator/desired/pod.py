@@ -56,6 +56,11 @@ def pod_fields(override: Object) -> Object:
     }
 
 
+def environment(override: Object) -> Object:
+    """Variables of the user's for a container; nothing where there are none."""
+    return {"env": override["env"]} if override.get("env") else {}
+
+
 def resources(cpus: str, memory: str) -> Object:
     """Requests = limits: what a pod is promised is what it may use."""
     amounts = {"cpu": cpus, "memory": memory}

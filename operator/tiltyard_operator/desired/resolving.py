@@ -19,6 +19,7 @@ from tiltyard_operator.desired.metadata import (
 from tiltyard_operator.desired.pod import (
     CONTAINER_SECURITY,
     Sources,
+    environment,
     mount,
     pod_fields,
     resources,
@@ -123,7 +124,7 @@ def _pod(entry: ModelEntry, place: Place, settings: Settings) -> Object:
             *sources.mounts(),
             *place.override.get("volumeMounts", ()),
         ],
-        **_environment(place.override),
+        **environment(place.override),
     }
     return {
         **pod_fields(place.override),
@@ -136,10 +137,6 @@ def _pod(entry: ModelEntry, place: Place, settings: Settings) -> Object:
             *place.override.get("volumes", ()),
         ],
     }
-
-
-def _environment(override: Mapping[str, object]) -> Object:
-    return {"env": override["env"]} if override.get("env") else {}
 
 
 def _account(override: Mapping[str, object]) -> Object:

@@ -27,6 +27,7 @@ from tiltyard_operator.desired.pod import (
     CONTAINER_SECURITY,
     Sources,
     cpu_quantity,
+    environment,
     mount,
     override_of,
     pod_fields,
@@ -252,7 +253,7 @@ def _container(name: str, pipeline: Pipeline, override: Object, settings: Settin
         "resources": resources(cpu_quantity(wanted.cpus), wanted.memory),
         "securityContext": CONTAINER_SECURITY,
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        **({"env": override["env"]} if override.get("env") else {}),
+        **environment(override),
     }
 
 
