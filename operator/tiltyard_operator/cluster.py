@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import urllib3
@@ -104,6 +104,13 @@ def find_configuration() -> Configuration:
     return found
 
 
+class Listing(NamedTuple):
+    """Objects, and the version of the cluster as of which they are all there are."""
+
+    items: list[Object]
+    version: int
+
+
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """What another client needs to ask the same API server as the same user."""
@@ -167,11 +174,24 @@ class Cluster:
                 return None
             raise
 
-    def list(self, kind: Kind, namespace: str | None, labels: str = "") -> list[Object]:
-        """Read the objects of a namespace, or of all, that have certain labels."""
-        found = self._read(kind.path(namespace), {"labelSelector": labels} if labels else {})
+    def list(self, kind: Kind, namespace: str | None, labels: str = "", since: int = 0) -> Listing:
+        """Read the objects of a namespace, or of all, that have certain labels.
+
+        Args:
+            kind: of the objects.
+            namespace: None: all of them.
+            labels: selector.
+            since: a version that the answer must contain; what was written later may be missing.
+                0: nothing may. That is dear: while anything at all is written to the cluster, the
+                server waits up to 0.1 s to be sure of it.
+
+        """
+        query = {"labelSelector": labels} if labels else {}
+        if since:
+            query |= {"resourceVersion": str(since), "resourceVersionMatch": "NotOlderThan"}
+        found = self._read(kind.path(namespace), query)
         named = {"apiVersion": kind.api_version, "kind": kind.kind}  # entries of a list lack both
-        return [named | one for one in found.get("items") or ()]
+        return Listing([named | one for one in found.get("items") or ()], version_of(found))
 
     def names(self, kind: Kind, namespace: str | None) -> Sequence[tuple[str, str]]:
         """Namespace and name of every object; their contents stay with the server."""
@@ -374,6 +394,12 @@ def _parsed(body: bytes) -> Object | None:
     except ValueError:
         return None
     return said if isinstance(said, dict) else None
+
+
+def version_of(obj: Object) -> int:
+    """Give the resourceVersion of an object or a list, which grows; 0 where it is no number."""
+    version = str((obj.get("metadata") or {}).get("resourceVersion", ""))
+    return int(version) if version.isdecimal() else 0
 
 
 def _seconds(retry_after: str | None) -> float | None:

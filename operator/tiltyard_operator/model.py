@@ -107,7 +107,7 @@ class ModelReconciler:
         """Pipelines that refer to it."""
         return sorted(
             one["metadata"]["name"]
-            for one in self._cluster.list(PIPELINE, key.namespace)
+            for one in self._cluster.list(PIPELINE, key.namespace).items
             if key in models_of(one)
         )
 

@@ -36,7 +36,7 @@ class Slots:
 
     def _others(self, owner: Owner) -> Iterator[Object]:
         for namespace in self._namespaces or (None,):
-            for one in self._cluster.list(DEPLOYMENT, namespace, query(MANAGED_BY)):
+            for one in self._cluster.list(DEPLOYMENT, namespace, query(MANAGED_BY)).items:
                 head = one["metadata"]
                 if (head["namespace"], head["name"]) != (owner.namespace, owner.name):
                     yield one

@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tiltyard_operator.cluster import Cluster
+from tiltyard_operator.cluster import Cluster, version_of
 from tiltyard_operator.desired.metadata import MANAGED_BY
+from tiltyard_operator.errors import Unavailable
 from tiltyard_operator.kinds import (
     AUTOSCALER,
     DISRUPTION_BUDGET,
@@ -61,9 +62,11 @@ class Memory:
         self._clock = clock
         self._lock = threading.Lock()
         self._seen: dict[Place, Sight] = {}
+        self._newest: dict[Kind, int] = {}
 
     def watched(self, event: str | None, obj: Object) -> None:
         """Take what a watch told."""
+        self.reached(kind_of(obj), version_of(obj))
         if event == "DELETED":
             self.forget(place_of(obj))
         else:
@@ -72,10 +75,11 @@ class Memory:
     def note(self, obj: Object) -> None:
         """Take what a read, a write or a watch showed, unless something newer is known."""
         place = place_of(obj)
+        self.reached(place[0], version_of(obj))
         if place[0] not in KEPT or not _is_watched(obj):
             return
         head = {name: one for name, one in obj["metadata"].items() if name != "managedFields"}
-        seen = Sight(self._clock(), _age(obj), json.dumps({**obj, "metadata": head}))
+        seen = Sight(self._clock(), version_of(obj), json.dumps({**obj, "metadata": head}))
         with self._lock:
             known = self._seen.get(place)
             if known is None or known.age <= seen.age:
@@ -98,7 +102,17 @@ class Memory:
     def clear(self) -> None:
         """Know nothing at all."""
         with self._lock:
-            self._seen = {}
+            self._seen, self._newest = {}, {}
+
+    def reached(self, kind: Kind, version: int) -> None:
+        """Take note that the objects of a kind were seen as of a version."""
+        with self._lock:
+            self._newest[kind] = max(version, self._newest.get(kind, 0))
+
+    def newest(self, kind: Kind) -> int:
+        """Version of a kind that was seen, by which no later list may be older; 0: none was."""
+        with self._lock:
+            return self._newest.get(kind, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +149,15 @@ class View:
         return self._read[place]
 
     def list(self, kind: Kind, namespace: str, labels: str) -> list[Object]:
-        """Read the objects of a namespace that have certain labels."""
-        found = self.cluster.list(kind, namespace, labels)
-        self._read |= {place_of(one): one for one in found}
-        return found
+        """Read the objects of a namespace that have certain labels, as new as what was seen."""
+        try:
+            found = self.cluster.list(kind, namespace, labels, self.memory.newest(kind))
+        except Unavailable:
+            self.memory.clear()  # where etcd went back to a snapshot, no version is reached again
+            raise
+        self.memory.reached(kind, found.version)
+        self._read |= {place_of(one): one for one in found.items}
+        return found.items
 
     def apply(self, obj: Object) -> Object:
         """Make every field of an object so; see `Cluster.apply`."""
@@ -151,7 +170,9 @@ class View:
     def create(self, obj: Object) -> Object:
         """Create what must not be there yet; see `Cluster.create`."""
         self._forget(obj)
-        return self.cluster.create(obj)
+        made = self.cluster.create(obj)
+        self.memory.note(made)
+        return made
 
     def delete(self, obj: Object) -> None:
         """Delete this very object; see `Cluster.delete`."""
@@ -178,8 +199,3 @@ def place_of(obj: Object) -> Place:
 
 def _is_watched(obj: Object) -> bool:
     return MANAGED_BY.items() <= (obj["metadata"].get("labels") or {}).items()
-
-
-def _age(obj: Object) -> int:
-    version = str(obj["metadata"].get("resourceVersion", ""))
-    return int(version) if version.isdecimal() else 0

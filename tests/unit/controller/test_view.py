@@ -5,14 +5,15 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from urllib.parse import parse_qs
 
 import pytest
 
 from operators import cluster_at
 from tiltyard_operator.cluster import Bounds
 from tiltyard_operator.desired.metadata import MANAGED_BY
-from tiltyard_operator.errors import Conflict
-from tiltyard_operator.kinds import CONFIG_MAP, DEPLOYMENT, SERVICE, Kind, Object
+from tiltyard_operator.errors import Conflict, Unavailable
+from tiltyard_operator.kinds import CONFIG_MAP, DEPLOYMENT, POD, SERVICE, Kind, Object
 from tiltyard_operator.view import KEPT_FOR, Memory, View
 
 
@@ -23,6 +24,8 @@ class Server:
         self.there: Object | None = None
         self.reads = 0
         self.status = 200
+        self.lists: list[str] = []
+        """Versions that lists were asked to contain; empty: everything there is."""
 
     def reply(self, asked: BaseHTTPRequestHandler) -> tuple[int, Object]:
         """Give what is asked for."""
@@ -31,7 +34,9 @@ class Server:
             length = int(asked.headers["Content-Length"])
             return self.status, json.loads(asked.rfile.read(length))
         if "labelSelector" in asked.path:
-            return 200, {"items": [self.there]}
+            self.lists += parse_qs(asked.path).get("resourceVersion", [""])
+            listed = {"metadata": {"resourceVersion": "20"}, "items": [self.there]}
+            return (self.status, listed) if self.status == 200 else (self.status, {})
         return (200, self.there) if self.there else (404, {"reason": "NotFound"})
 
 
@@ -118,6 +123,39 @@ def test_what_was_listed_is_not_read_again(server: Server, look: Callable[[], Vi
     view = look()
     assert view.list(CONFIG_MAP, "n", "a=b") == [view.get(CONFIG_MAP, "n", "p")]
     assert server.reads == 1
+
+
+SEEN: dict[str, tuple[str, Callable[[View], object]]] = {
+    "nothing": ("", lambda view: view.memory.clear()),
+    "of another kind": ("", lambda view: view.memory.watched("ADDED", make(DEPLOYMENT, "30"))),
+    "an earlier list": ("20", lambda view: view.list(POD, "n", "a=b")),
+    "a watch": ("30", lambda view: view.memory.watched("MODIFIED", make(POD, "30"))),
+    "an end": ("31", lambda view: view.memory.watched("DELETED", make(POD, "31"))),
+    "a write": ("32", lambda view: view.apply(make(POD, "32"))),
+}
+
+
+@pytest.mark.parametrize(("version", "see"), SEEN.values(), ids=SEEN)
+def test_a_list_is_as_new_as_what_was_seen_before(
+    server: Server, look: Callable[[], View], version: str, see: Callable[[View], object]
+) -> None:
+    server.there = make(POD)
+    see(look())
+    look().list(POD, "n", "a=b")
+    assert server.lists[-1] == version
+
+
+def test_a_list_waits_for_no_version_after_it_failed_since_etcd_may_have_gone_back(
+    server: Server, look: Callable[[], View]
+) -> None:
+    server.there = make(POD)
+    look().memory.watched("ADDED", make(POD, "1000"))
+    server.status = 504
+    with pytest.raises(Unavailable):
+        look().list(POD, "n", "a=b")
+    server.status = 200
+    look().list(POD, "n", "a=b")
+    assert server.lists == ["1000", ""]
 
 
 def test_what_a_read_or_a_watch_showed_is_known_for_a_while(
