@@ -8,6 +8,7 @@ import hashlib
 import struct
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping, Sequence
+from hmac import compare_digest
 from math import nan
 from struct import Struct
 from typing import NamedTuple
@@ -134,7 +135,7 @@ class Signer:
         """Whether a digest is of this key."""
         keyed = self._keyed.copy()
         keyed.update(raw)
-        return keyed.digest() == mac
+        return compare_digest(keyed.digest(), mac)
 
 
 Signers = Mapping[bytes, Sequence[Signer]]
@@ -157,13 +158,14 @@ def read(text: str, signers: Signers) -> Token:
     raw, mac = whole[:-MAC], whole[-MAC:]
     try:
         first, *fields = _FIELDS.unpack_from(raw)
-        places = _read(raw[_FIELDS.size :]) if len(raw) > _FIELDS.size else ()
     except struct.error as error:
         raise ValueError("an id ends too soon") from error
     if first & ~_MARKS != FORM:
         raise ValueError("an id begins otherwise")
     if not any(signer.signed(raw, mac) for signer in signers[fields[0]]):
         raise WrongToken("nobody with the key has made this id")
+    # Only now: two bytes of a forged id could claim 65,535 places.
+    places = _read(raw[_FIELDS.size :]) if len(raw) > _FIELDS.size else ()
     return Token._make((first & _MARKS, *fields, places))
 
 

@@ -1,6 +1,8 @@
 """Inference ids: what goes in comes out, and nothing that was tampered with is believed."""
 
+import base64
 import string
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -90,3 +92,19 @@ def test_another_key_signs_what_nobody_believes(key: bytes) -> None:
 def test_every_key_of_a_pipeline_is_believed() -> None:
     old = Signer(key_of(UID, b"yesterday's"))
     assert read(old.sign(TOKEN), {TAG: [SIGNER, old]}).number == TOKEN.number
+
+
+def test_a_forged_id_that_claims_many_places_costs_no_more_than_another() -> None:
+    longest = SIGNER.sign(TOKEN._replace(places=[1] * 1000))
+    whole = bytearray(base64.urlsafe_b64decode(longest + "=="))
+    at = (LENGTH * 3 // 4) - 8  # behind the fields: how many places there are
+    whole[at : at + 2] = b"\xff\xff"
+    forged = base64.urlsafe_b64encode(whole).rstrip(b"=").decode()
+    tracemalloc.start()
+    try:
+        with pytest.raises(WrongToken):
+            read(forged, {TAG: [SIGNER]})
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 32_768  # 65,535 places would take half a megabyte, and milliseconds
