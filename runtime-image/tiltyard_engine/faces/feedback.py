@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -19,6 +20,7 @@ SLICE = 200
 """Pieces that are taken before others get their turn: some milliseconds."""
 
 Many = Sequence[Feedback | Refusal]
+Piece = TypeVar("Piece")
 
 
 class FeedbackFace:
@@ -68,22 +70,33 @@ class FeedbackFace:
         """Read one piece of feedback, or many; tells whether it is one.
 
         Raises:
-            Refusal: MalformedBody or TooManyRows.
+            Refusal: MalformedBody, BodyTooDeep or TooManyRows.
 
         """
         alone = body.lstrip()[:1] != b"["
         try:
-            many: Many = [self._one.decode(body)] if alone else self._many.decode(body)
-        except msgspec.ValidationError as error:
             if alone:
-                raise _malformed(str(error)) from error
-            many = list(_each(msgspec.json.decode(body)))
+                return True, [self._one.decode(body)]
+            return False, self._list(body)
+        except RecursionError as error:
+            message = "the feedback is nested too deep: send plain values"
+            raise Refusal(Reason.BODY_TOO_DEEP, message) from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise _malformed(str(error)) from error
-        if len(many) > MOST:
-            message = f"{len(many)} pieces of feedback are more than {MOST}: send several lists"
-            raise Refusal(Reason.TOO_MANY_ROWS, message)
-        return alone, many
+
+    def _list(self, body: bytes) -> Many:
+        try:
+            return _bounded(self._many.decode(body))
+        except msgspec.ValidationError:
+            return list(_each(_bounded(msgspec.json.decode(body))))
+
+
+def _bounded(many: Sequence[Piece]) -> Sequence[Piece]:
+    """Give a list back if it is not too long."""
+    if len(many) > MOST:
+        message = f"{len(many)} pieces of feedback are more than {MOST}: send several lists"
+        raise Refusal(Reason.TOO_MANY_ROWS, message)
+    return many
 
 
 def _each(many: Sequence[object]) -> Iterator[Feedback | Refusal]:
