@@ -6,12 +6,16 @@ written as, so that no rounding moves a boundary. Vectors are published in docs/
 """
 
 import hashlib
+import struct
 from bisect import bisect_right
 from collections.abc import Sequence
 from fractions import Fraction
 
 DRAW_SPACE = 2**64
 """Draws are uniform integers below this."""
+
+_FIRST = struct.Struct(">Q")
+"""The first 8 bytes, big endian."""
 
 
 def thresholds(weights: Sequence[float]) -> tuple[int, ...]:
@@ -59,7 +63,8 @@ def keyed_draw(salt: str, key: str) -> int:
     A header that is not UTF-8 comes with its bytes escaped, and is hashed as those bytes.
     """
     text = f"{salt}\0{key}".encode(errors="surrogateescape")
-    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big")
+    draw: int = _FIRST.unpack_from(hashlib.sha256(text).digest())[0]
+    return draw
 
 
 def value_draw(salt: str, value: object) -> int:
@@ -76,11 +81,12 @@ def value_draw(salt: str, value: object) -> int:
     """
     if isinstance(value, str):
         return keyed_draw(salt, value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, int) and not isinstance(value, bool):
+        return keyed_draw(salt, str(value))
+    if not isinstance(value, float):
         raise TypeError(f"a hash key is a text or a number, not {type(value).__name__}")
-    if isinstance(value, float):
-        if 0 <= value < 1:
-            return int(value * DRAW_SPACE)
-        if value < 1 or not value.is_integer():
-            raise ValueError(f"{value!r} is neither in [0, 1) nor whole")
+    if 0 <= value < 1:
+        return int(value * DRAW_SPACE)
+    if value < 1 or not value.is_integer():
+        raise ValueError(f"{value!r} is neither in [0, 1) nor whole")
     return keyed_draw(salt, str(int(value)))

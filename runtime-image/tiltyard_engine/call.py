@@ -139,10 +139,3 @@ class Call(msgspec.Struct):
         if self.refusal is None:
             refusal.message = f"step {step!r}: {refusal.message}"
             self.refusal = refusal
-
-    def inputs_of(self, sources: Mapping[str, tuple[str | None, str]]) -> Columns:
-        """Inputs of a step, by name."""
-        return {
-            name: self.tensors[key] if step is None else self.outputs[step][key]
-            for name, (step, key) in sources.items()
-        }

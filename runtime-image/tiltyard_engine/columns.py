@@ -72,6 +72,17 @@ def ragged(columns: Columns) -> bool:
     return any(isinstance(column, list) for column in columns.values())
 
 
+def joined(columns: Sequence[Column]) -> Array | None:
+    """Rows one behind the other; None where they differ in shape."""
+    arrays = [column for column in columns if not isinstance(column, list)]
+    if len(arrays) < len(columns):
+        return None
+    try:
+        return np.concatenate(arrays) if len(arrays) > 1 else arrays[0]
+    except ValueError:
+        return None
+
+
 def take(column: Column, rows: Sequence[int]) -> Column:
     """Rows of a column, in the order asked for."""
     if isinstance(column, list):

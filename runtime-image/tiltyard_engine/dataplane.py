@@ -118,20 +118,19 @@ class Dataplane:
 
         What validations say of outputs comes last, and changes none of them.
         """
-        alive = [call for call in calls if call.refusal is None]
         for step in self.steps:
+            alive = [call for call in calls if call.refusal is None]
+            if not alive:
+                return
             start = context.clock()
             step.run(alive, context)
             took = context.clock() - start
             for call in alive:
                 call.elapsed.append(took)
-            if any(call.refusal for call in alive):
-                alive = [call for call in alive if call.refusal is None]
-            if not alive:
-                return
         if self._judge:
-            for call in alive:
-                self._judge.judge(call)
+            for call in calls:
+                if call.refusal is None:
+                    self._judge.judge(call)
 
 
 def answering(step: PlanStep) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import numpy as np
 from tiltyard_api.plan import PlanModel
 from tiltyard_api.reasons import Reason
 from tiltyard_api.v1alpha1.models import Batch
-from tiltyard_engine.columns import DTYPES, Array, Column, Columns, ragged, row_of, stack
+from tiltyard_engine.columns import DTYPES, Array, Column, Columns, joined, ragged, row_of, stack
 from tiltyard_engine.errors import Refusal
 from tiltyard_engine.model import Model, ModelDownError, ModelError, ModelTimeoutError
 
@@ -43,31 +43,21 @@ def execute(session: Model, jobs: Sequence[Job], timeout: float | None) -> list[
         Outputs by name, or what the caller is told, for each job in order.
 
     """
-    if len(jobs) > 1 and session.batchable and _stackable(jobs):
+    if len(jobs) > 1 and session.batchable:
         together = _stacked(session, jobs, timeout)
         if together is not None:
             return together
     return [_alone(session, job, timeout) for job in jobs]
 
 
-def _stackable(jobs: Sequence[Job]) -> bool:
-    """Whether all jobs' tensors are arrays of the same row shape."""
-    for name, first in jobs[0].inputs.items():
-        if isinstance(first, list):
-            return False
-        shape = first.shape[1:]
-        for job in jobs:
-            column = job.inputs[name]
-            if isinstance(column, list) or column.shape[1:] != shape:
-                return False
-    return True
-
-
 def _stacked(session: Model, jobs: Sequence[Job], timeout: float | None) -> list[Outcome] | None:
-    """One call for all jobs; None where it failed, so that only the culprit is refused."""
-    inputs: list[Array] = [
-        np.concatenate([job.inputs[tensor.name] for job in jobs]) for tensor in session.model.inputs
-    ]
+    """One call for all jobs; None where it cannot be, or failed: only the culprit is refused."""
+    inputs: list[Array] = []
+    for tensor in session.model.inputs:
+        together = joined([job.inputs[tensor.name] for job in jobs])
+        if together is None:
+            return None
+        inputs.append(together)
     rows = sum(job.rows for job in jobs)
     try:
         outputs = session.run(inputs, timeout=timeout)
@@ -75,13 +65,13 @@ def _stacked(session: Model, jobs: Sequence[Job], timeout: float | None) -> list
         return None
     if any(not array.shape or array.shape[0] != rows for array in outputs):
         return None
-    names = [tensor.name for tensor in session.model.outputs]
+    named = [(t.name, array) for t, array in zip(session.model.outputs, outputs, strict=True)]
     finite = not any(map(_nonfinite, outputs))
     results: list[Outcome] = []
     start = 0
     for job in jobs:
         end = start + job.rows
-        mine: Columns = {n: array[start:end] for n, array in zip(names, outputs, strict=True)}
+        mine: Columns = {name: array[start:end] for name, array in named}
         results.append(Ran(mine, 0 if finite else _count_nonfinite(mine)))
         start = end
     return results

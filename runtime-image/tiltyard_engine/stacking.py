@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from tiltyard_api.tensors import TensorType
-from tiltyard_engine.columns import DTYPES, Array, Column
+from tiltyard_engine.columns import DTYPES, Array, Column, joined
 from tiltyard_engine.ring import Piece, aligned
 
 
@@ -25,13 +25,8 @@ class Shaped(Protocol):
 
 def stacked(columns: Sequence[Column], tensor: Shaped) -> Piece | None:
     """Rows one behind the other; None where they differ, or are not what the plan says."""
-    try:
-        stacked = np.concatenate(columns) if len(columns) > 1 else columns[0]
-    except ValueError:
-        return None
-    if isinstance(stacked, list) or list in map(type, columns):
-        return None
-    if stacked.dtype != DTYPES[tensor.type] or stacked.shape[1:] != tensor.shape:
+    stacked = joined(columns)
+    if stacked is None or stacked.dtype != DTYPES[tensor.type] or stacked.shape[1:] != tensor.shape:
         return None
     if stacked.dtype.hasobject:
         return None

@@ -6,6 +6,7 @@ every row is put together once; a row then costs one join.
 
 from collections.abc import Iterator, Sequence
 from itertools import repeat
+from typing import NamedTuple
 
 import numpy as np
 import orjson
@@ -15,9 +16,22 @@ from tiltyard_engine.call import Call
 from tiltyard_engine.codecs.anomalies import AnomalyTexts
 from tiltyard_engine.codecs.base import Sent, Values
 from tiltyard_engine.codecs.echo import Echo, Fields, Special, Texts
-from tiltyard_engine.codecs.labels import Labeller
+from tiltyard_engine.codecs.labels import Labeller, Labels
 from tiltyard_engine.codecs.selection import Selection
 from tiltyard_engine.columns import Array, Column, Columns, rows_of
+
+
+class Frame(NamedTuple):
+    """What plain answers of one row that the same variants served have in common."""
+
+    out: bytes
+    """From behind the request's own columns to the first output."""
+
+    metadata: bytes
+    """From behind the anomalies to what steps took."""
+
+    end: bytes
+    """All behind the inference id."""
 
 
 class AnswersWriter:
@@ -29,10 +43,11 @@ class AnswersWriter:
         self._labeller = Labeller(plan)
         self._anomalies = AnomalyTexts(plan)
         self._prefixes = {t.name: _text(t.name) + b":" for t in plan.steps[-1].outputs}
+        self._frames: dict[bytes, Frame] = {}
         self._version = _text(plan.version)
         self._partition = _text(partition)
-        self._head = b',"pipeline_version":' + self._version + b',"elapsed":['
-        self._tail = b'],"dropped":[],"partition":' + self._partition + b',"inference_id":"'
+        self._head = b',"pipeline_version":' + self._version + b',"elapsed":'
+        self._tail = b',"dropped":[],"partition":' + self._partition + b',"inference_id":"'
 
     def write(self, call: Call, sent: Sent, now: int, chosen: Selection) -> bytes:
         """Encode a finished call.
@@ -53,33 +68,37 @@ class AnswersWriter:
     def _one_row(self, call: Call, echo: Echo, now: int) -> bytes:
         """The plain answer to one row, put together without detours."""
         labels = self._labeller.of(call, 0)
+        frame = self._frames.get(labels.variants_json) or self._frame(labels)
         prefixes = self._prefixes
         fields = [
             prefixes[name] + column_texts(column)[0]
             for name, column in call.outputs[self._last].items()
         ]
-        if labels.split_json:
-            fields.insert(0, b'"_model_split":' + labels.split_json)
-        elapsed = ",".join(map(str, (call.parsed, *call.elapsed)))
         return b"".join(
             (
                 b'[{"time":%d,"in":' % now,
                 echo.only_row(),
-                b',"out":{',
+                frame.out,
                 b",".join(fields),
                 b'},"anomaly":{',
                 self._anomalies.one_row(call),
-                b'},"metadata":{"last_model":',
-                labels.last_model_json,
-                self._head,
-                elapsed.encode(),
+                frame.metadata,
+                orjson.dumps([call.parsed, *call.elapsed]),
                 self._tail,
                 call.inference_id.encode(),
-                b'","variants":',
-                labels.variants_json,
-                b"}}]",
+                frame.end,
             )
         )
+
+    def _frame(self, labels: Labels) -> Frame:
+        """At most one for each combination of variants, as there are labels."""
+        split = b'"_model_split":%b,' % labels.split_json if labels.split_json else b""
+        frame = self._frames[labels.variants_json] = Frame(
+            b',"out":{' + split,
+            b'},"metadata":{"last_model":' + labels.last_model_json + self._head,
+            b'","variants":' + labels.variants_json + b"}}]",
+        )
+        return frame
 
     def _groups(
         self, call: Call, sent: Sent, now: int, chosen: Selection
@@ -107,13 +126,12 @@ class AnswersWriter:
             for model, columns in models.items():
                 yield f"out_{model}", self._challenger_texts(model, columns)
         yield "anomaly", self._anomalies.fields(call) if chosen.touches("anomaly") else []
-        elapsed = ",".join(map(str, (call.parsed, *call.elapsed)))
         yield (
             "metadata",
             [
                 ("last_model", last),
                 ("pipeline_version", self._version),
-                ("elapsed", f"[{elapsed}]".encode()),
+                ("elapsed", orjson.dumps([call.parsed, *call.elapsed])),
                 ("dropped", b"[]"),
                 ("partition", self._partition),
                 ("inference_id", ids),

@@ -139,13 +139,12 @@ class Site:
 
 def answer_headers(call: Call, request: Request) -> bytes:
     """Header lines that every answer carries: its id, what served it, anomalies, client's id."""
-    served = served_text(call)
-    variant = f"X-Tiltyard-Variant: {served}\r\n" if served else ""
-    anomalies = told(call.anomalies) if call.anomalies else ""
-    if anomalies:
-        variant += f"X-Tiltyard-Anomalies: {anomalies}\r\n"
-    lines = f"X-Tiltyard-Inference-Id: {call.inference_id}\r\n{variant}".encode()
-    return lines + request_id(request)
+    lines = f"X-Tiltyard-Inference-Id: {call.inference_id}\r\n"
+    if call.served:
+        lines += f"X-Tiltyard-Variant: {served_text(call)}\r\n"
+    if call.anomalies and (anomalies := told(call.anomalies)):
+        lines += f"X-Tiltyard-Anomalies: {anomalies}\r\n"
+    return lines.encode() + request_id(request)
 
 
 def served_text(call: Call) -> str:

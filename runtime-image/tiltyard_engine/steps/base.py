@@ -57,7 +57,10 @@ class ModelRunner:
 
     def inputs(self, call: Call) -> Columns:
         """What the model sees of a call."""
-        return call.inputs_of(self.sources)
+        return {
+            name: call.tensors[key] if step is None else call.outputs[step][key]
+            for name, (step, key) in self.sources.items()
+        }
 
     def run(
         self, step: str, calls: Sequence[Call], jobs: Sequence[Job], context: Context

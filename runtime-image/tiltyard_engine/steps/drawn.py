@@ -16,13 +16,11 @@ from tiltyard_engine.steps.draws import Draws
 Rows = list[int] | None
 """Rows of a call; None: all of them."""
 
+Part = tuple[Call, Rows]
+"""What of a call goes to one variant."""
 
-class Part(msgspec.Struct):
-    """The rows of a call that go to one variant."""
-
-    call: Call
-    rows: Rows
-    outputs: Columns = {}
+Pieces = dict[int, list[tuple[list[int], Columns]]]
+"""By the identity of each call that was divided: its rows' outputs, variant by variant."""
 
 
 class Shares(msgspec.Struct, frozen=True):
@@ -73,13 +71,14 @@ class Drawn:
                 self._divide(call, shares, parts, context)
             except Refusal as refusal:
                 call.refuse(refusal, self.name)
+        pieces: Pieces = {}
         for runner, mine in zip(self._runners, parts, strict=True):
             if mine:
-                self._run_variant(runner, mine, context)
-        for call in calls:
-            served = call.served.get(self.name)
-            if served is not None and served.rows is not None and call.refusal is None:
-                self._join(call, parts)
+                self._run_variant(runner, mine, pieces, context)
+        for call in calls if pieces else ():
+            found = pieces.get(id(call))
+            if found and call.refusal is None:
+                call.outputs[self.name] = _joined(found, call.rows)
 
     def _divide(
         self, call: Call, shares: Shares, parts: Sequence[list[Part]], context: Context
@@ -88,7 +87,7 @@ class Drawn:
         pin = call.pins.get(self.name)
         if pin is not None:
             index = self._variants.index(pin)
-            parts[index].append(Part(call, None))
+            parts[index].append((call, None))
             call.served[self.name] = Served([pin], counted=False)
             return
         draws, counted = self._draws.of(call, context)
@@ -100,7 +99,7 @@ class Drawn:
                 served = Served(*where, counted, draws, shares.stage, shares.ends)
                 call.served[self.name] = served
                 return
-        parts[index].append(Part(call, None))
+        parts[index].append((call, None))
         variants = [self._variants[index]]
         served = Served(variants, None, [], counted, draws, shares.stage, shares.ends)
         call.served[self.name] = served
@@ -118,30 +117,34 @@ class Drawn:
         for row, index in enumerate(chosen):
             rows.setdefault(index, []).append(row)
         for index, mine in rows.items():
-            parts[index].append(Part(call, mine))
+            parts[index].append((call, mine))
         order = {index: part for part, index in enumerate(rows)}
         variants = [self._variants[index] for index in rows]
         return variants, list(rows.values()), [order[index] for index in chosen]
 
-    def _run_variant(self, runner: ModelRunner, parts: Sequence[Part], context: Context) -> None:
-        jobs = []
-        for part in parts:
-            inputs, rows = runner.inputs(part.call), part.call.rows
-            if part.rows is not None:
-                picked = part.rows
-                inputs, rows = {n: take(c, picked) for n, c in inputs.items()}, len(picked)
-            jobs.append(Job(inputs, rows))
-        calls = [part.call for part in parts]
-        for part, ran in zip(parts, runner.run(self.name, calls, jobs, context), strict=True):
-            if ran and part.rows is None:
-                part.call.outputs[self.name] = ran.outputs
-            elif ran:
-                part.outputs = ran.outputs
+    def _run_variant(
+        self, runner: ModelRunner, parts: Sequence[Part], pieces: Pieces, context: Context
+    ) -> None:
+        jobs = [_job(runner, call, rows) for call, rows in parts]
+        calls = [call for call, _ in parts]
+        results = runner.run(self.name, calls, jobs, context)
+        for (call, rows), ran in zip(parts, results, strict=True):
+            if ran and rows is None:
+                call.outputs[self.name] = ran.outputs
+            elif ran and rows:
+                pieces.setdefault(id(call), []).append((rows, ran.outputs))
 
-    def _join(self, call: Call, parts: Sequence[list[Part]]) -> None:
-        mine = [p for variant in parts for p in variant if p.call is call and p.rows is not None]
-        names = mine[0].outputs
-        call.outputs[self.name] = {
-            name: scatter([(p.rows or [], p.outputs[name]) for p in mine], call.rows)
-            for name in names
-        }
+
+def _job(runner: ModelRunner, call: Call, rows: Rows) -> Job:
+    inputs = runner.inputs(call)
+    if rows is None:
+        return Job(inputs, call.rows)
+    return Job({name: take(column, rows) for name, column in inputs.items()}, len(rows))
+
+
+def _joined(pieces: Sequence[tuple[list[int], Columns]], rows: int) -> Columns:
+    """Outputs of a call that was divided, in the order of its rows."""
+    return {
+        name: scatter([(mine, outputs[name]) for mine, outputs in pieces], rows)
+        for name in pieces[0][1]
+    }

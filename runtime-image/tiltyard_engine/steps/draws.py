@@ -34,6 +34,14 @@ class Draws:
             own = call.identity
             return [context.random() if own is None else keyed_draw(self._salt, own)], True
         values = self._values(call)
+        try:
+            return [value_draw(self._salt, value) for value in values], True
+        except (TypeError, ValueError):  # one is missing, or makes no sense: say which
+            return self._carefully(values, call, context)
+
+    def _carefully(
+        self, values: Sequence[object], call: Call, context: Context
+    ) -> tuple[list[int], bool]:
         counted = None not in values
         if not counted:
             call.missing_keys += (self._step,)
