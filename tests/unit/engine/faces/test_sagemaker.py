@@ -176,6 +176,9 @@ BAD_JSON = [
     ({"columns": ["a", "a"], "data": []}, "MalformedBody"),
     ({"columns": ["a", "b", "c"], "data": [[1, 2, 3], [1]]}, "RaggedRows"),
     ({"columns": ["a", "b", "c"], "data": [[1, 2, "x"]]}, "WrongType"),
+    ({"columns": ["a", "b", "c"], "data": [1]}, "MalformedBody"),
+    ({"columns": ["a", "b", "d"], "data": [[1, 2, 3]]}, "MissingColumn"),
+    ({"columns": ["a", "b", "c"], "data": []}, "EmptyBatch"),
     ({}, "MalformedBody"),
     (b"{", "MalformedBody"),
 ]
@@ -185,6 +188,18 @@ BAD_JSON = [
 def test_bad_json_is_refused(one: Plane, body: object, reason: str) -> None:
     answer = invoke(one, body)
     assert (answer.status, answer.json["reason"]) == (400, reason), answer.json
+
+
+def test_a_long_name_of_a_column_that_nobody_needs_is_not_repeated_for_every_row(
+    one: Plane,
+) -> None:
+    body = {"columns": ["a", "b", "c", "d" * 100_000], "data": [[1, 2, 3, 4]] * 2000}
+    tracemalloc.start()
+    answer = invoke(one, body)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (answer.status, len(answer.json["predictions"])) == (200, 2000)
+    assert peak < 20_000_000  # the name 2,000 times would be 200 MB
 
 
 def test_instances_without_names_need_a_single_input(tmp_path: Path) -> None:
