@@ -28,3 +28,6 @@ class ExperimentLedger(Contract):
 
     over: tuple[str, ...] = Field(default=(), max_length=MOST_GONE)
     """Incarnations that are in `gone`: whatever they still say is there already."""
+
+    dropped: int | None = Field(default=None, ge=1)
+    """Sets of weights that `gone` has no room for, the oldest; None: it holds all."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tiltyard_api.figures import VariantFigures
+from tiltyard_api.figures import Confusion, VariantFigures
 from tiltyard_core.histograms import merged, quantile
 
 DIGITS = 6
@@ -38,6 +38,34 @@ def fares(parts: Sequence[VariantFigures]) -> Fares:
         p99=_rounded(quantile(seconds, 0.99)) if seconds else None,
         match_rate=_share(sum(one.matched or 0 for one in parts), compared),
     )
+
+
+def united(parts: Sequence[VariantFigures]) -> VariantFigures:
+    """Add up what engines have counted, each of which is there once; there must be one."""
+    seconds = merged([one.seconds for one in parts])
+    confusions = [one.confusion for one in parts if one.confusion]
+    return VariantFigures(
+        requests=sum(one.requests for one in parts),
+        rows=sum(one.rows for one in parts),
+        errors=sum(one.errors for one in parts),
+        seconds=seconds or parts[0].seconds,
+        compared=_sum([one.compared for one in parts]),
+        matched=_sum([one.matched for one in parts]),
+        confusion=Confusion(
+            both_above=sum(one.both_above for one in confusions),
+            both_below=sum(one.both_below for one in confusions),
+            false_negatives=sum(one.false_negatives for one in confusions),
+            false_positives=sum(one.false_positives for one in confusions),
+        )
+        if confusions
+        else None,
+    )
+
+
+def _sum(counts: Sequence[int | None]) -> int | None:
+    """Add counts up; None: nobody counted."""
+    known = [one for one in counts if one is not None]
+    return sum(known) if known else None
 
 
 def _share(part: int, whole: int) -> float | None:

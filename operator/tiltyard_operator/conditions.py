@@ -167,7 +167,8 @@ def _synced(situation: Situation) -> Judged:
 
 def _conclusive(shown: Shown) -> Judged:
     verdict = shown.verdict
-    why = Verdict(ConditionReason(verdict.reason), f"{shown.step}: {verdict.message}")
+    said = "; ".join(filter(None, (verdict.message, shown.shortage)))
+    why = Verdict(ConditionReason(verdict.reason), f"{shown.step}: {said}")
     return Judged(ConditionType.EXPERIMENT_CONCLUSIVE, CONCLUSIVE[why.reason], why)
 
 

@@ -22,6 +22,7 @@ from tiltyard_api.v1alpha1.rules import workers_fit
 from tiltyard_core.cel.check import checked
 from tiltyard_core.compile import compile_plan
 from tiltyard_core.references import referred, with_models
+from tiltyard_operator import shadows
 from tiltyard_operator.canaries import Canaries, judge
 from tiltyard_operator.desired.config import Bundle
 from tiltyard_operator.desired.history import Fact, Record, Version
@@ -30,6 +31,7 @@ from tiltyard_operator.feedback import NOTHING, Collected, collect
 from tiltyard_operator.findings import Finding, Known, find, unknown_keys
 from tiltyard_operator.kinds import Object
 from tiltyard_operator.observed import Observed, Workload
+from tiltyard_operator.shadows import NONE, Shadowed
 from tiltyard_operator.tables import Said, tables
 from tiltyard_operator.verdicts import Verdict
 
@@ -74,6 +76,9 @@ class Decision:
     collected: Collected = NOTHING
     """How it was brought together."""
 
+    shadowed: Shadowed = NONE
+    """What challengers did."""
+
 
 def decide(seen: Observed, spec: "Spec", now: float) -> Decision:
     """Decide what follows."""
@@ -92,9 +97,10 @@ def decide(seen: Observed, spec: "Spec", now: float) -> Decision:
     final = next((one for one in findings.values() if one.final), None)
     stalled = accepted if not pipeline else fault or (loaded if final else None)
     shape = spec.said or (target.pipeline if target else None)
-    canaries, collected = Canaries(), NOTHING
+    canaries, collected, shadowed = Canaries(), NOTHING, NONE
     if target:
         collected = collect(seen, target.bundle)
+        shadowed = shadows.collect(seen, target.bundle)
         canaries = judge(seen, spec.said, target.bundle, now, current=target is wish)
     return Decision(
         accepted=accepted,
@@ -110,6 +116,7 @@ def decide(seen: Observed, spec: "Spec", now: float) -> Decision:
         suspended=bool(shape and shape.spec.suspend),
         experiment=collected.sums,
         collected=collected,
+        shadowed=shadowed,
     )
 
 

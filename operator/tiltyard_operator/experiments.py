@@ -17,6 +17,8 @@ class Shown:
 
     step: str
     verdict: Verdict
+    shortage: str = ""
+    """What of the feedback cannot be written down; empty: nothing."""
 
 
 def shown(decision: Decision, before: PipelineStatus, now: datetime) -> Shown | None:
@@ -34,4 +36,6 @@ def shown(decision: Decision, before: PipelineStatus, now: datetime) -> Shown | 
         return None
     verdict = judge(decision.experiment, about.experiment, about.variants)
     earlier = next((one.verdict for one in before.steps or () if one.name == about.step), None)
-    return Shown(about.step, remembered(verdict, earlier, now))
+    fitted = decision.collected.fitted
+    shortage = fitted.shortage if fitted else ""
+    return Shown(about.step, remembered(verdict, earlier, now), shortage)

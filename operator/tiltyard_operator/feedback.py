@@ -9,6 +9,7 @@ from tiltyard_core.experiments.ledger import remember, total
 from tiltyard_operator.canaries import STORED_EVERY
 from tiltyard_operator.desired.config import Bundle
 from tiltyard_operator.observed import Observed
+from tiltyard_operator.room import Fitted, fitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,9 @@ class Collected:
 
     ledger: ExperimentLedger | None = None
     """All of it; None: there is no experiment."""
+
+    fitted: Fitted | None = None
+    """What of it can be written down; None: likewise."""
 
     heard: tuple[Heard, ...] = ()
     """What this process must remember until it is written down."""
@@ -38,19 +42,19 @@ def collect(seen: Observed, bundle: Bundle) -> Collected:
     for pod, said in seen.said.items():
         if said.experiment:
             heard[said.experiment.incarnation] = Heard(pod=pod, sums=said.experiment)
-    pods = {one.name for one in seen.pods}
+    pods = {one.name: one.ending for one in seen.pods}
     ledger = remember(seen.experiment, experiment_id(bundle.plan), heard.values(), pods)
     stored = seen.experiment.over if seen.experiment else ()
     kept = tuple(one for name, one in heard.items() if name not in stored)
-    return Collected(ledger, kept)
+    ending = {name for name, ends in pods.items() if ends}
+    return Collected(ledger, fitted(ledger, ending), kept)
 
 
 def to_be_stored(seen: Observed, collected: Collected, now: float) -> bool:
     """Whether sums are to be written down: at once where somebody who counted goes."""
-    if collected.ledger is None or collected.ledger == seen.experiment:
-        return False
-    if not (collected.ledger.known or collected.ledger.gone):
+    ledger = collected.fitted.ledger if collected.fitted else None
+    if ledger is None or ledger == seen.experiment or not (ledger.known or ledger.gone):
         return False
     leaves = any(one.ending for one in seen.pods)
-    gone = seen.experiment is None or seen.experiment.over != collected.ledger.over
+    gone = seen.experiment is None or seen.experiment.over != ledger.over
     return leaves or gone or now - seen.kept_at >= STORED_EVERY

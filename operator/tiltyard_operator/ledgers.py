@@ -1,4 +1,4 @@
-"""What this process heard of canaries and has not written down yet: lost with it, and no more.
+"""What this process heard of what is tried and has not written down yet: lost with it, no more.
 
 Counts change with every look. Writing each of them would keep the API server busy, so they are
 written now and then, and at once where a pod goes.
@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from tiltyard_api.evidence import CanaryLedger
 from tiltyard_api.experimentledger import Heard
-from tiltyard_operator.observed import Memory, Observed
+from tiltyard_operator.observed import Memory, Observed, Spoke
 from tiltyard_operator.queue import Key
 
 
@@ -29,10 +29,11 @@ class Ledgers:
         ledgers: Mapping[str, CanaryLedger],
         pods: Iterable[str],
         heard: tuple[Heard, ...] = (),
+        spoke: Mapping[str, Spoke] | None = None,
     ) -> None:
         """Remember what was counted up to now, and by whom."""
-        if ledgers or heard:
-            self._memories[key] = Memory(ledgers, frozenset(pods), heard)
+        if ledgers or heard or spoke:
+            self._memories[key] = Memory(ledgers, frozenset(pods), heard, spoke or {})
         else:
             self.forget(key)
 

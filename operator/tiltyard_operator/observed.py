@@ -13,6 +13,7 @@ from tiltyard_api.experimentledger import ExperimentLedger, Heard
 from tiltyard_api.figures import VariantFigures
 from tiltyard_api.names import HASH_CHARACTERS
 from tiltyard_api.routing import RoutingTable
+from tiltyard_api.shadowledger import ShadowLedger, read_shadows
 from tiltyard_api.v1alpha1.status import PipelineStatus
 from tiltyard_operator.desired.config import (
     Bundle,
@@ -112,6 +113,17 @@ class Memory:
     heard: tuple[Heard, ...] = ()
     """What engines said of the experiment."""
 
+    spoke: Mapping[str, "Spoke"] = field(default_factory=dict)
+    """What pods said of shadows, by their names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spoke:
+    """What a pod said of the variants of its plan."""
+
+    plan: str
+    said: Mapping[tuple[str, str], VariantFigures]
+
 
 @dataclass(frozen=True, slots=True)
 class Observed:
@@ -153,6 +165,9 @@ class Observed:
     experiment: ExperimentLedger | None = None
     """What was kept of what feedback came to."""
 
+    shadows: ShadowLedger | None = None
+    """What was kept of what challengers did."""
+
 
 def observe(read: Read) -> Observed:
     """Take the facts out of what was read."""
@@ -174,6 +189,7 @@ def observe(read: Read) -> Observed:
         ledgers=read_ledgers(read.evidence),
         kept_at=_last_applied(read.evidence),
         experiment=read_experiment(read.evidence),
+        shadows=read_shadows(read.evidence),
         bundles=bundles,
         live=frozenset(_live_plans(read)),
         versions=tuple(sorted(versions, key=lambda one: -one.number)),

@@ -34,6 +34,9 @@ from tiltyard_operator.probe import Prober
 from tiltyard_operator.trials import observe_attempts
 from tiltyard_operator.view import View
 
+TRIED = frozenset({"canary", "shadow", "stage", "verdict"})
+"""Fields of a step, of spec or status, that are there where something is tried."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reader:
@@ -117,7 +120,8 @@ def tried(pipeline: Object) -> bool:
     if spec.get("experiment"):
         return True
     steps = [one for half in (spec, status) for one in half.get("steps") or ()]
-    return any(isinstance(one, dict) and ("canary" in one or "stage" in one) for one in steps)
+    told = [one for one in steps if isinstance(one, dict)]
+    return any(one.get("kind") == "shadow" or not TRIED.isdisjoint(one) for one in told)
 
 
 def read_trials(

@@ -13,7 +13,7 @@ from dataclasses import replace
 from tiltyard_api.names import HASH_CHARACTERS
 from tiltyard_api.v1alpha1.conditions import ConditionReason, EventReason
 from tiltyard_api.v1alpha1.status import PipelineStatus
-from tiltyard_operator import feedback
+from tiltyard_operator import feedback, shadows
 from tiltyard_operator.canaries import to_be_kept, to_be_stored
 from tiltyard_operator.census import Census
 from tiltyard_operator.cluster import Cluster
@@ -29,6 +29,7 @@ from tiltyard_operator.estimates import Estimates
 from tiltyard_operator.events import Event, events, newly_synced
 from tiltyard_operator.kinds import CONFIG_MAP, PIPELINE, POD_MONITOR, Object
 from tiltyard_operator.ledgers import Ledgers
+from tiltyard_operator.log import log
 from tiltyard_operator.metrics import (
     CANARIES,
     EXPERIMENTS,
@@ -130,8 +131,8 @@ class PipelineReconciler:
         untried = self._try_models(writer, spec, decision)
         made = self._make(writer, seen, decision) if decision.target else Made(seen.workload)
         made = replace(made, refused=made.refused or untried)
-        heard = decision.collected.heard
-        self._ledgers.note(key, decision.canaries.ledgers, seen.said, heard)
+        heard, spoke = decision.collected.heard, decision.shadowed.heard
+        self._ledgers.note(key, decision.canaries.ledgers, seen.said, heard, spoke)
         status, again_in = self._report(seen, decision, made)
         self._phases.note(key, *([status.phase] if status.phase else []))
         self._fates.note(key, *(one.reason for one in decision.canaries.outcomes.values()))
@@ -192,14 +193,20 @@ class PipelineReconciler:
 
     def _counts(self, writer: Writer, seen: Observed, decision: Decision) -> list[Pair]:
         """Give the object with what was counted, where it is to be written."""
-        now, collected = self._clock(), decision.collected
+        now, fitted = self._clock(), decision.collected.fitted
         if not (
             to_be_stored(seen, decision.canaries, now)
-            or feedback.to_be_stored(seen, collected, now)
+            or feedback.to_be_stored(seen, decision.collected, now)
+            or shadows.to_be_stored(seen, decision.shadowed, now)
         ):
             return []
-        evidence = evidence_config(seen.owner, decision.canaries.ledgers, collected.ledger)
-        return [writer.pair(sealed(evidence))]
+        if fitted and fitted.shortage:
+            log(
+                "the evidence is full", evidence=evidence_name(seen.owner.name), why=fitted.shortage
+            )
+        experiment, shadowed = fitted.ledger if fitted else None, decision.shadowed.ledger
+        ledgers = decision.canaries.ledgers
+        return [writer.pair(sealed(evidence_config(seen.owner, ledgers, experiment, shadowed)))]
 
     def _objects(self, seen: Observed, decision: Decision, target: Target) -> list[Object]:
         """Build what is to be, with the reason for which pods would be replaced."""
@@ -240,7 +247,9 @@ class PipelineReconciler:
         for kind in superfluous(objects):
             if kind is not POD_MONITOR or self._cluster.serves(kind):
                 writer.remove(writer.cluster.get(kind, namespace, name))
-        counted = decision.canaries.outcomes or decision.collected.ledger
+        counted = (
+            decision.canaries.outcomes or decision.collected.ledger or decision.shadowed.ledger
+        )
         if seen.kept_at and not counted:
             writer.remove(writer.cluster.get(CONFIG_MAP, namespace, evidence_name(name)))
         used = {one.bundle.hash for one in (decision.wish, decision.target) if one}

@@ -42,7 +42,8 @@ SOON = (ConditionReason.QUEUED, ConditionReason.RETRYING)
 """What others end, who do not tell."""
 
 LAST_WORDS_EVERY = 1.0
-"""Seconds between two looks at the feedback that a pod takes which goes: it waits for one."""
+"""Seconds between two looks at what a pod counts which goes: where it is feedback, it waits for
+one."""
 
 WATCHED_EVERY = 2.0
 """Seconds between two looks at what a candidate does."""
@@ -185,7 +186,8 @@ def next_look(seen: Observed, decision: Decision, made: Made, now: float) -> flo
             WATCHED_EVERY,
             *(one.due for one in decision.canaries.outcomes.values() if one.due),
         ]
-    if decision.collected.ledger and any(one.ending for one in seen.pods):
+    counted = decision.collected.ledger or decision.shadowed.ledger
+    if counted and any(one.ending for one in seen.pods):
         times.append(LAST_WORDS_EVERY)
     times += patience_left(seen.pods, now)
     if situation.busy and situation.busy.reason in SOON:

@@ -144,6 +144,18 @@ class Cluster:
         changed = {"resourceVersion": head["resourceVersion"], "annotations": {key: value}}
         self.patch(PIPELINES, head["name"], {"metadata": changed})
 
+    def evidence(self, pipeline: str) -> Object:
+        """Read the ConfigMap with what the operator keeps of what pods counted; empty: none yet.
+
+        Raises:
+            Failure: the API server does not say.
+
+        """
+        path = f"/api/v1/namespaces/{quote(self.namespace)}/configmaps"
+        query = {"fieldSelector": f"metadata.name={pipeline}-evidence"}
+        found = self._ask("GET", path, f"ConfigMaps in namespace {self.namespace}", query)
+        return next(iter(found.get("items") or ()), {})
+
     def revisions(self, pipeline: Object) -> list[Object]:
         """Read the ControllerRevisions of a Pipeline, newest last.
 

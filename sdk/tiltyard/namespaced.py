@@ -156,15 +156,15 @@ class NamespacePlace:
         return uri
 
     def report(self, name: str) -> Report:
-        """Say what its experiment has shown, as the operator tells.
+        """Say what its experiment and its shadows have shown, as the operator tells.
 
         Raises:
-            Failure: it has none.
+            Failure: it has neither.
 
         """
-        from tiltyard.report import of_document  # noqa: PLC0415 - for those who ask
+        from tiltyard.report import of_pipeline  # noqa: PLC0415 - for those who ask
 
-        return of_document(self._cluster.pipeline(name))
+        return of_pipeline(self._cluster, name)
 
     def close(self) -> None:
         """Nothing of a cluster ends with a client."""

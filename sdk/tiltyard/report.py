@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -18,10 +18,17 @@ from tiltyard.transport import Transport
 from tiltyard_api.experiment import ExperimentSums
 from tiltyard_api.figures import Disagreement, VariantFigures
 from tiltyard_api.manifest import read_pipeline
+from tiltyard_api.shadowledger import read_shadows
 from tiltyard_api.v1alpha1.pipeline import PipelineSpec
 from tiltyard_api.v1alpha1.verdict import Agreement, Report
 from tiltyard_core.experiments.about import subject
 from tiltyard_core.experiments.shadow import beside
+
+if TYPE_CHECKING:
+    from tiltyard.cluster import Cluster
+
+Figures = Mapping[str, Mapping[str, Sequence[VariantFigures]]]
+"""What each engine counted, by step and variant."""
 
 
 def report(what: str, namespace: str | None, url: str, output: str, html: Path | None) -> None:
@@ -63,21 +70,28 @@ def of_cluster(name: str, namespace: str | None) -> Report:
     from tiltyard.cluster import Cluster  # noqa: PLC0415 - what is served here needs no cluster
 
     with Cluster(namespace) as cluster:
-        return of_document(cluster.pipeline(name))
+        return of_pipeline(cluster, name)
 
 
-def of_document(document: Mapping[str, Any]) -> Report:
-    """Read what the operator says in the status of a Pipeline.
+def of_pipeline(cluster: "Cluster", name: str) -> Report:
+    """Read what the operator says of a Pipeline: in its status, and of shadows in the evidence.
 
     Raises:
-        Failure: it has neither experiment nor shadow.
+        Failure: there is none, it has neither experiment nor shadow, or the evidence is not to be
+            read.
 
     """
     from tiltyard.status import read_status  # noqa: PLC0415 - what is served here needs none
 
-    name = document["metadata"]["name"]
+    document = cluster.pipeline(name)
     spec = read_pipeline(document).spec
-    about, steps = subject(spec), read_status(dict(document)).steps or ()
+    about, steps = subject(spec), read_status(document).steps or ()
+    shadowed = any(one.shadow for one in spec.steps)
+    ledger = read_shadows(cluster.evidence(name)) if shadowed else None
+    total = ledger.total if ledger else {}
+    figures = {
+        step: {variant: [one] for variant, one in found.items()} for step, found in total.items()
+    }
     return _told(
         spec,
         Report(
@@ -85,6 +99,7 @@ def of_document(document: Mapping[str, Any]) -> Report:
             step=about.step if about else None,
             alpha=about.experiment.alpha if about else None,
             verdict=next((one.verdict for one in steps if one.verdict), None),
+            shadows=tuple(_shadows(spec, figures, {})) or None,
         ),
     )
 
@@ -108,7 +123,7 @@ def of_engine(manifest: Manifest, url: str) -> Report:
     try:
         said = mine.get("experiment")
         sums = ExperimentSums.model_validate(said) if said else None
-        shadows = tuple(_shadows(spec, mine["steps"], kept.get(manifest.name, {})))
+        shadows = tuple(_shadows(spec, _figures(mine["steps"]), kept.get(manifest.name, {})))
     except ValidationError as error:
         why = str(error).splitlines()[0]
         raise Failure(f"{url} speaks of feedback in another way ({why}): is it as new?") from error
@@ -145,22 +160,26 @@ def _keeps(spec: PipelineSpec) -> bool:
     return any(one and one.keep for one in compares)
 
 
-def _shadows(
-    spec: PipelineSpec,
-    steps: Sequence[Mapping[str, Any]],
-    kept: Mapping[str, Mapping[str, Sequence[Any]]],
-) -> Iterator[Agreement]:
-    figures = {
+def _figures(steps: Sequence[Mapping[str, Any]]) -> Figures:
+    """Read what an engine counted."""
+    return {
         one["name"]: {
             name: [VariantFigures.model_validate(said)] for name, said in one["variants"].items()
         }
         for one in steps
     }
+
+
+def _shadows(
+    spec: PipelineSpec, figures: Figures, kept: Mapping[str, Mapping[str, Sequence[Any]]]
+) -> Iterator[Agreement]:
+    """Put every challenger beside its champion; where nobody counted yet, there is nothing."""
     for step in spec.steps:
         if step.shadow:
-            champion, mine = step.shadow.champion, figures[step.name]
+            champion, mine = step.shadow.champion, figures.get(step.name, {})
             for one in step.shadow.challengers:
                 worst = kept.get(step.name, {}).get(one.model)
-                found = beside(step.name, (champion, mine[champion]), (one.model, mine[one.model]))
+                both = [(name, mine.get(name, ())) for name in (champion, one.model)]
+                found = beside(step.name, *both)
                 rows = worst and tuple(Disagreement.model_validate(row) for row in worst)
                 yield found.model_copy(update={"worst": rows or None})

@@ -32,13 +32,17 @@ def remember(
         if name not in last or said(one.sums) >= said(last[name].sums):
             last[name] = one
     known = tuple(one for one in last.values() if one.pod in pods)
-    leaving = [one for one in last.values() if one.pod not in pods]
-    gone = [before.gone] if before.gone else []
+    absent = [one for one in last.values() if one.pod not in pods]
+    leaving, later = absent[:MOST_GONE], absent[MOST_GONE:]  # so many names are remembered
+    parts = [*([before.gone] if before.gone else []), *(one.sums for one in leaving)]
+    gone = merged(parts) if leaving else before.gone
+    cut = _strata(parts) - _strata([gone] if gone else [])
     return ExperimentLedger(
         id=experiment,
-        known=known,
-        gone=merged([*gone, *(one.sums for one in leaving)]) if leaving else before.gone,
+        known=(*known, *later),
+        gone=gone,
         over=(*before.over, *(one.sums.incarnation for one in leaving))[-MOST_GONE:],
+        dropped=(before.dropped or 0) + cut or None,
     )
 
 
@@ -56,3 +60,8 @@ def said(sums: ExperimentSums) -> int:
         for stratum in sums.strata
         for variant in stratum.variants.values()
     )
+
+
+def _strata(parts: Iterable[ExperimentSums]) -> int:
+    """Count different sets of weights."""
+    return len({stratum.id for one in parts for stratum in one.strata})

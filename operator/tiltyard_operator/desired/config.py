@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from tiltyard_api.artifacts import ArtifactList
-from tiltyard_api.base import canonical
+from tiltyard_api.base import Contract, canonical
 from tiltyard_api.evidence import CanaryLedger
 from tiltyard_api.experimentledger import ExperimentLedger
 from tiltyard_api.plan import Plan
 from tiltyard_api.routing import RoutingTable
+from tiltyard_api.shadowledger import SHADOWS_KEY, ShadowLedger
 from tiltyard_operator.desired.metadata import (
     Owner,
     evidence_name,
@@ -95,25 +96,30 @@ def evidence_config(
     owner: Owner,
     ledgers: Mapping[str, CanaryLedger],
     experiment: ExperimentLedger | None = None,
+    shadows: ShadowLedger | None = None,
 ) -> Object:
-    """Give ConfigMap of what was counted of each canary, by the name of its step, and of feedback.
+    """Give ConfigMap of what was counted: of each canary by the name of its step, and of the rest.
 
-    Feedback is packed: its arrays are long, and mostly of small numbers.
+    That is packed: it has long lists, mostly of small numbers.
     """
     obj = head(CONFIG_MAP, owner, evidence_name(owner.name), "evidence")
     data = {evidence_key(step): canonical(ledger).decode() for step, ledger in ledgers.items()}
-    if experiment is None:
-        return obj | {"data": data}
-    packed = zlib.compress(canonical(experiment))
-    return obj | {"data": data, "binaryData": {EXPERIMENT_KEY: b64encode(packed).decode()}}
+    long = {EXPERIMENT_KEY: experiment, SHADOWS_KEY: shadows}
+    binary = {key: b64encode(packed(one)).decode() for key, one in long.items() if one}
+    return obj | {"data": data} | ({"binaryData": binary} if binary else {})
+
+
+def packed(contract: Contract) -> bytes:
+    """Write what has long arrays."""
+    return zlib.compress(canonical(contract))
 
 
 def read_experiment(obj: Object | None) -> ExperimentLedger | None:
     """Read feedback back; what is damaged counts as missing."""
     text = ((obj or {}).get("binaryData") or {}).get(EXPERIMENT_KEY)
     try:
-        packed = zlib.decompress(b64decode(text)) if text else b""
-        return ExperimentLedger.model_validate_json(packed) if packed else None
+        written = zlib.decompress(b64decode(text)) if text else b""
+        return ExperimentLedger.model_validate_json(written) if written else None
     except (ValueError, zlib.error):
         return None
 
