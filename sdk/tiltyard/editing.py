@@ -222,6 +222,35 @@ class EditedSteps:
         self._draft.set("experiment", wished if metrics else None)
         return self
 
+    def set_records(
+        self,
+        uri: str | None,
+        *,
+        secret: str | None = None,
+        sample: float | None = None,
+        inputs: bool | None = None,
+        exclude: Sequence[str] | None = None,
+        hashed: Sequence[str] | None = None,
+    ) -> Self:
+        """Say where records go, and what of them; `logs` reads them back from there.
+
+        Args:
+            uri: `s3://BUCKET/PREFIX`, `gs://`, `az://` or `file:///FOLDER`; None: a cluster keeps
+                none, and this machine keeps them in the workspace.
+            secret: Secret of the namespace that engines write the store with.
+            sample: share of the requests that are recorded.
+            inputs: False leaves all inputs out.
+            exclude: columns that are left out, such as `in.name`.
+            hashed: columns of which a digest is kept in place of the value.
+
+        """
+        sink = {"uri": uri} | ({"secretName": secret} if secret else {})
+        columns = {"exclude": exclude and list(exclude), "hash": hashed and list(hashed)}
+        said = columns | {"sample": sample, "inputs": inputs}
+        wished = {key: value for key, value in said.items() if value is not None}
+        self._draft.set("records", {"sink": sink} | wished if uri else None)
+        return self
+
     def remove_step(self, index: int) -> Self:
         """Take a step out."""
         self._draft.remove(index)

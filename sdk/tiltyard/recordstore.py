@@ -3,12 +3,12 @@
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from tiltyard.failure import Failure
+from tiltyard.stores import opened
 from tiltyard_api.recordfiles import CLOSED, OPEN, OPEN_SECONDS, STAMP
 
 STORES = ("s3://", "gs://", "az://")
@@ -57,15 +57,8 @@ class Store:
     """A bucket, or a part of one."""
 
     def __init__(self, uri: str) -> None:
-        try:
-            self._obstore: Any = import_module("obstore")
-            stores: Any = import_module("obstore.store")
-        except ImportError as error:
-            message = "what reads s3, gs and az is not installed: pip install 'tiltyard[cloud]'"
-            raise Failure(message) from error
         self._uri = uri.rstrip("/")
-        options = {"allow_http": True}  # the user's own endpoint, as the environment names it
-        self._store = stores.from_url(self._uri, client_options=options)
+        self._obstore, self._store = opened(self._uri)
 
     def names(self, folder: str) -> Iterator[str]:
         """Every file below a folder.

@@ -2,7 +2,10 @@
 
 import hashlib
 import shutil
+from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from tiltyard.failure import Failure
@@ -84,26 +87,36 @@ class BucketStore:
             Failure: it cannot be kept.
 
         """
+        obstore, bucket = opened(self._url, self._settings)
         try:
-            import obstore  # noqa: PLC0415 - optional, and for buckets only
-            from obstore.exceptions import BaseError  # noqa: PLC0415 - likewise
-        except ModuleNotFoundError as error:
-            raise Failure(
-                f"obstore, which writes to {self._url}, is missing: pip install 'tiltyard[cloud]'"
-            ) from error
-        try:
-            plain = self._settings.get("endpoint", "").startswith("http://")
-            bucket: Any = obstore.store.from_url(
-                self._url,
-                config=self._settings,  # type: ignore[call-overload] # of whichever store it is
-                client_options={"allow_http": plain},
-            )
             with file.open("rb") as content:
                 obstore.put(bucket, key, content)
-        except (BaseError, OSError, ValueError) as error:
+        except Exception as error:  # classes of its own, some of them only in stubs
             said = " ".join(str(error).split())[:200]
             raise Failure(f"{file} cannot be written to {self._url}: {said}") from error
         return f"{self._url}/{key}"
+
+
+def opened(url: str, settings: Mapping[str, str] = MappingProxyType({})) -> tuple[Any, Any]:
+    """Open a bucket with the credentials of this machine; gives obstore and the bucket.
+
+    Raises:
+        Failure: obstore is not installed, or the URL is none of a bucket.
+
+    """
+    try:
+        obstore: Any = import_module("obstore")
+        stores: Any = import_module("obstore.store")
+    except ModuleNotFoundError as error:
+        raise Failure(
+            f"obstore, which reads and writes {url}, is missing: pip install 'tiltyard[cloud]'"
+        ) from error
+    options = {"allow_http": True}  # the user's own endpoint, as they or the environment name it
+    try:
+        return obstore, stores.from_url(url, config=dict(settings), client_options=options)
+    except Exception as error:  # classes of its own, some of them only in stubs
+        said = " ".join(str(error).split())[:200]
+        raise Failure(f"{url} cannot be opened: {said}") from error
 
 
 def store_at(where: "Store | Path | str") -> Store:

@@ -22,18 +22,19 @@ from helm import Helm
 from installed import RELEASE, install
 from kubectl import Kubectl
 from manifests import MODELS
-from pods import ROLLS_SECONDS, address, bikes_from, expecting
+from pods import (
+    ROLLS_SECONDS,
+    address,
+    bikes_from,
+    expecting,
+    namespace_of_its_own,
+    restricted_namespace,
+)
 from shelves import shelf
 from steady import judge, steady
 from waiting import await_that
 
 Object = dict[str, Any]
-
-
-def restricted_namespace(api: Api, name: str) -> None:
-    """Make a namespace where nothing but restricted pods may run."""
-    level = {"pod-security.kubernetes.io/enforce": "restricted"}
-    api.call("POST", "/api/v1/namespaces", {"metadata": {"name": name, "labels": level}})
 
 
 def why_not() -> str | None:
@@ -122,10 +123,8 @@ def kubectl(
 ) -> Iterator[Kubectl]:
     """kubectl in a namespace of the module's own, where nothing but restricted pods may run."""
     name = f"test-{secrets.token_hex(4)}"
-    restricted_namespace(api, name)
-    yield Kubectl(tiltyard.program, Path(node_plane.kubeconfig), name)
-    api.call("DELETE", f"/api/v1/namespaces/{name}")
-    await_that(lambda: api.get(f"/api/v1/namespaces/{name}") is None, ROLLS_SECONDS)
+    with namespace_of_its_own(api, name):
+        yield Kubectl(tiltyard.program, Path(node_plane.kubeconfig), name)
 
 
 @pytest.fixture(scope="module")

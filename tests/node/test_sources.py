@@ -12,25 +12,13 @@ from givers import Handler, Route, answer, giving
 from kubectl import Kubectl
 from manifests import MODELS, bike_record
 from object_stores import s3_server
-from pods import ROLLS_SECONDS, address, bikes_from
+from pods import ROLLS_SECONDS, address, bikes_from, secret
 
 Object = dict[str, Any]
 
 pytestmark = [pytest.mark.timeout(1800), pytest.mark.xdist_group("node"), pytest.mark.full]
 
 FILES = {name: (MODELS / f"bike-{name}.onnx").read_bytes() for name in ("gb", "rf")}
-
-
-def secret(kubectl: Kubectl, name: str, keys: dict[str, str]) -> None:
-    """Make a Secret."""
-    kubectl.apply(
-        {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": name},
-            "stringData": keys,
-        }
-    )
 
 
 def opened_by(url: str, name: str) -> Object:

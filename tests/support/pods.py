@@ -2,10 +2,12 @@
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from bikes import NAME
+from cluster.api import Api
 from cluster.node.images import name_of
 from kubectl import Kubectl
 from manifests import bike_document
@@ -27,6 +29,33 @@ _SECURITY = {
     "runAsNonRoot": True,
     "seccompProfile": {"type": "RuntimeDefault"},
 }
+
+
+def restricted_namespace(api: Api, name: str) -> None:
+    """Make a namespace where nothing but restricted pods may run."""
+    level = {"pod-security.kubernetes.io/enforce": "restricted"}
+    api.call("POST", "/api/v1/namespaces", {"metadata": {"name": name, "labels": level}})
+
+
+@contextmanager
+def namespace_of_its_own(api: Api, name: str) -> Iterator[None]:
+    """Make such a namespace, which goes with all that is in it when the block ends."""
+    restricted_namespace(api, name)
+    yield
+    api.call("DELETE", f"/api/v1/namespaces/{name}")
+    await_that(lambda: api.get(f"/api/v1/namespaces/{name}") is None, ROLLS_SECONDS)
+
+
+def secret(kubectl: Kubectl, name: str, keys: dict[str, str]) -> None:
+    """Make a Secret."""
+    kubectl.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name},
+            "stringData": keys,
+        }
+    )
 
 
 def bikes_from(url: str, weights: tuple[float, float] = (1, 1), **deployment: object) -> Object:

@@ -29,6 +29,7 @@ from tiltyard_api.resolved import ModelToResolve, ResolvedModel
 from tiltyard_api.v1alpha1.model import ModelStatus
 from tiltyard_api.v1alpha1.models import ModelEntry
 from tiltyard_api.v1alpha1.stage import Stage
+from tiltyard_api.v1alpha1.status import StepStatus
 from tiltyard_api.v1alpha1.verdict import Report
 from tiltyard_core.signature import signature_faults
 
@@ -132,9 +133,7 @@ class FolderPlace:
         document = self.pipeline(name)
         if document is None or self._alive(name) is None:
             raise not_deployed(name)
-        (manifest,) = read_manifests([self._manifest(name)]).pipelines
-        canaries = list(canaries_kept(store_folder().parent / RAMPS, manifest))
-        stage = addressed(word, name, step, canaries)
+        stage = addressed(word, name, step, self._canaries(name))
         annotations = {CANARY_ANNOTATION: annotation(word, stage)}
         self._put_in_force(
             document | {"metadata": document["metadata"] | {"annotations": annotations}}
@@ -148,6 +147,7 @@ class FolderPlace:
             return {"phase": "Suspended"}
         with Transport(serving.management) as management:
             told = management.get("/status").json()
+        steps = self._canaries(name)
         return {
             "phase": "Running",
             "endpoint": f"{serving.url}/pipelines/{name}",
@@ -156,6 +156,9 @@ class FolderPlace:
                 "active": serving.version,
                 "hash": serving.plan,
             },
+            "steps": [
+                one.model_dump(mode="json", by_alias=True, exclude_none=True) for one in steps
+            ],
             "engine": told,
         }
 
@@ -205,6 +208,11 @@ class FolderPlace:
 
     def _manifest(self, name: str) -> Path:
         return self._folder / "pipelines" / f"{name}.yaml"
+
+    def _canaries(self, name: str) -> list[StepStatus]:
+        """Say where its canaries stand, as the status of a cluster does."""
+        (manifest,) = read_manifests([self._manifest(name)]).pipelines
+        return list(canaries_kept(store_folder().parent / RAMPS, manifest))
 
     def _host(self, name: str) -> Host:
         host = self._hosts.get(name)

@@ -202,3 +202,18 @@ def test_a_deployment_is_said_call_by_call() -> None:
     ):
         with pytest.raises(Failure, match=":"):
             wrong()
+
+
+def test_records_go_where_it_is_said_and_stay_when_steps_go() -> None:
+    draft, steps = edited()
+    steps.set_records("s3://kept/here", secret="keys", sample=0.5, hashed=["in.mail"])
+    said = {
+        "sink": {"uri": "s3://kept/here", "secretName": "keys"},
+        "sample": 0.5,
+        "hash": ["in.mail"],
+    }
+    assert draft.spec()["records"] == said
+    steps.clear().add_model_step(A)
+    assert draft.spec()["records"] == said
+    steps.set_records(None)
+    assert "records" not in draft.spec()

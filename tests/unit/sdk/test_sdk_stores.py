@@ -36,7 +36,7 @@ def test_a_bucket_keeps_a_file_and_says_why_it_cannot(
         for name, value in server.variables().items():
             monkeypatch.setenv(name, value)
         server.client().create_bucket(Bucket="models")
-        store = BucketStore("s3://models/team", "models-s3", endpoint=server.url)
+        store = BucketStore("s3://models/team", "models-s3")
         assert store.put(file, "w/m/1/m.onnx") == "s3://models/team/w/m/1/m.onnx"
         kept = server.client().get_object(Bucket="models", Key="team/w/m/1/m.onnx")
         assert kept["Body"].read() == b"bytes"
