@@ -6,12 +6,14 @@ import resource
 import signal
 import sys
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import pytest
 
 from bare_engines import Engine, Workshop, eventually, running
+from cloud_stores import Keys, blob_storage, cloud_storage
 from object_stores import LOOPBACK, S3, S3Server, free_port, program, secret_folder
 from recorded import NAME, asked, balance, compiled, ids, lines, rows, settled
 from records import exchange, post
@@ -159,6 +161,52 @@ def test_records_wait_for_a_store_that_is_away(
             found = settled(engine, 250)
         assert (found.written, sum(found.lost.values())) == (250, 0)
         for name, value in server.variables().items():
+            monkeypatch.setenv(name, value)
+        assert Counter(ids(uri)) == Counter(ledger)
+
+
+def of_google(keys: Keys) -> Keys:
+    """What opens Cloud Storage for whoever reads records."""
+    return {"GOOGLE_SERVICE_ACCOUNT_KEY": keys["key.json"]}
+
+
+def of_azure(keys: Keys) -> Keys:
+    """What opens Azure's blobs for whoever reads records."""
+    (text,) = keys.values()
+    told = dict(part.split("=", 1) for part in text.split(";") if part)
+    return {
+        "AZURE_STORAGE_ACCOUNT_NAME": told["AccountName"],
+        "AZURE_STORAGE_ACCOUNT_KEY": told["AccountKey"],
+        "AZURE_STORAGE_ENDPOINT": told["BlobEndpoint"],
+    }
+
+
+@pytest.mark.full  # the servers take minutes to build
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(
+    ("scheme", "server", "variables"),
+    [("gs", cloud_storage, of_google), ("az", blob_storage, of_azure)],
+)
+def test_records_go_to_the_stores_of_other_clouds(
+    workshop: Workshop,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scheme: str,
+    server: Callable[[Path, str, dict[str, bytes]], AbstractContextManager[Keys]],
+    variables: Callable[[Keys], Keys],
+) -> None:
+    uri = f"{scheme}://{BUCKET}/of/tests"
+    pipeline = compiled(workshop, {"sink": {"uri": uri, "secretName": "keys"}})
+    flags = ["--state", str(tmp_path / "state"), "--secrets", str(tmp_path / "secrets")]
+    (tmp_path / "place").mkdir()
+    with server(tmp_path / "place", BUCKET, {"other": b"of somebody else"}) as keys:
+        secret_folder(tmp_path / "secrets/keys", keys)
+        with running(workshop, pipeline, flags=flags) as engine:
+            ledger = asked(engine, range(250))
+        with running(workshop, pipeline, flags=flags) as engine:
+            found = settled(engine, 250)
+        assert (found.written, sum(found.lost.values())) == (250, 0)
+        for name, value in variables(keys).items():
             monkeypatch.setenv(name, value)
         assert Counter(ids(uri)) == Counter(ledger)
 

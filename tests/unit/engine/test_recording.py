@@ -1,8 +1,10 @@
 """Records piece by piece: what survives a kill at any moment, what is kept, what goes."""
 
+import io
 import os
 import resource
 import shutil
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +19,7 @@ from tiltyard_engine.counters import Block, CounterFile, Layout
 from tiltyard_engine.recording.results import KEPT, RESULTS, record_series
 from tiltyard_engine.recording.segments import Position, Segment, read_batches, settle
 from tiltyard_engine.recording.sending import Account, Sender, make_way
-from tiltyard_engine.recording.shelves import Files, Keeping, Tally
+from tiltyard_engine.recording.shelves import Files, Keeping, Tally, folder_bytes
 from tiltyard_engine.recording.uploads import Uploads
 from tiltyard_engine.sources.base import ArtifactError
 
@@ -54,7 +56,7 @@ def numbers(folder: Path) -> list[int]:
 
 def make_files(block: Block, folder: Path, **keeping: object) -> Files:
     usual = {"period": 300.0, "stay": True, "size": 1 << 30}
-    kept = Keeping(folder / "p" / "inferences", **{**usual, **keeping})  # type: ignore[arg-type]
+    kept = Keeping(folder / "p" / "inferences", **{**usual, **keeping})
     files = Files(kept, SCHEMA, Tally(block, LABELS), WRITER)
     files.recover()
     return files
@@ -162,7 +164,7 @@ def test_what_waits_for_a_store_is_bounded(tmp_path: Path, block: Block) -> None
 
 def make_uploads(block: Block, folder: Path, put: object) -> Uploads:
     tallies = {"inferences": Tally(block, LABELS)}
-    return Uploads(folder / "p", put, tallies)  # type: ignore[arg-type]
+    return Uploads(folder / "p", put, tallies)
 
 
 def test_what_a_store_took_counts_once_whatever_moment_its_sender_is_killed_at(
@@ -208,9 +210,40 @@ def test_a_store_that_refuses_at_first_gets_all_in_the_end(tmp_path: Path, block
     assert counted(block) == {"written": 3}
 
 
+def test_a_slow_store_gets_what_there_was_room_for_and_the_rest_is_counted(
+    tmp_path: Path, block: Block
+) -> None:
+    bound, files_made = 30_000, 100
+    files = make_files(block, tmp_path, stay=False, size=bound)
+    turns, taken = threading.Semaphore(0), list[bytes]()
+
+    def put(_name: str, data: bytes) -> None:
+        turns.acquire()
+        taken.append(data)
+
+    uploads = make_uploads(block, tmp_path, put)
+    uploads.start()
+    for n in range(files_made):
+        for row in range(3 * n, 3 * n + 3):
+            files.put([batch(row)], {0: row})
+        files.close()
+        if n % 10 == 9:
+            turns.release()  # it takes a tenth of what comes
+        assert folder_bytes(tmp_path / "p") < bound + 10_000, (
+            "the last file may be larger as Parquet"
+        )
+    turns.release(files_made)
+    uploads.finish(60)
+    kept = [n for one in taken for n in pq.read_table(io.BytesIO(one))["n"].to_pylist()]
+    assert len(kept) == len(set(kept))
+    assert counted(block) == {"written": len(kept), "full": 3 * files_made - len(kept)}
+    assert 30 < len(kept) < 3 * files_made
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
 def sender_of(block: Block, ring: object) -> tuple[Sender, Account]:
     account = Account(block, LABELS)
-    return Sender(ring, 1, {0: account}), account  # type: ignore[arg-type]
+    return Sender(ring, 1, {0: account}), account
 
 
 @pytest.mark.parametrize(("handed", "held"), [([5, 7], 0), ([5, 7], 3), ([], 4), ([1] * 5, 1)])

@@ -2,18 +2,17 @@
 
 import base64
 import hashlib
-import hmac
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from email.utils import formatdate
 from pathlib import Path
 from urllib.request import Request, urlopen
 
 import pytest
 
 import graphs
-from built import go_program, npm_program
+from built import go_program
+from cloud_stores import blob_storage, cloud_storage
 from fetchers import LOCAL, entry, trial
 from givers import answer, giving
 from object_stores import free_port, program, s3_server, secret_folder
@@ -28,9 +27,6 @@ DIGEST = hashlib.sha256(MODEL).hexdigest()
 
 Place = tuple[str, dict[str, str], str | None]
 """A uri, the keys of its Secret, and what its immutable address starts with."""
-
-AZURE_ACCOUNT = "devstoreaccount1"
-AZURE_KEY = base64.b64encode(b"a key of the tests" * 3 + b"1234567890").decode()
 
 PASSWORDS = "user:$2b$04$e/kAWbPqyZHOzophphaRjOAZB8E9ZyfrRBM8uny1jeLGT7.sB98qK\n"
 """Of the user `user`, whose password is `word`."""
@@ -67,50 +63,14 @@ def s3(_: Path) -> Iterator[Place]:
 
 @contextmanager
 def gs(folder: Path) -> Iterator[Place]:
-    server = go_program("github.com/fsouza/fake-gcs-server", "v1.56.1")
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    (folder / "seed" / "models").mkdir(parents=True)
-    (folder / "seed" / "models" / "m.onnx").write_bytes(MODEL)
-    flags = ("-scheme", "http", "-host", "127.0.0.1", "-port", port, "-backend", "memory")
-    public = ("-external-url", url, "-public-host", f"127.0.0.1:{port}")
-    with program(url, server, *flags, *public, "-data", folder / "seed"):
-        key = {"gcs_base_url": url, "disable_oauth": True, "client_email": "", "private_key": ""}
-        keys = {"key.json": json.dumps(key | {"private_key_id": ""})}
+    with cloud_storage(folder, "models", {"m.onnx": MODEL}) as keys:
         yield "gs://models/m.onnx", keys, "gs://models/m.onnx?generation="
 
 
 @contextmanager
 def az(folder: Path) -> Iterator[Place]:
-    server = npm_program("azurite", "3.37.0", "azurite-blob")
-    port = free_port()
-    url = f"http://127.0.0.1:{port}/{AZURE_ACCOUNT}"
-    flags = ("--silent", "--location", folder, "--blobPort", port, "--blobHost", "127.0.0.1")
-    accounts = f"{AZURE_ACCOUNT}:{AZURE_KEY}"
-    with program(url, server, *flags, AZURITE_ACCOUNTS=accounts):
-        azure_put(url, "/models?restype=container", b"")
-        azure_put(url, "/models/m.onnx", MODEL, **{"x-ms-blob-type": "BlockBlob"})
-        keys = {
-            "AZURE_STORAGE_CONNECTION_STRING": f"DefaultEndpointsProtocol=http;BlobEndpoint={url};"
-            f"AccountName={AZURE_ACCOUNT};AccountKey={AZURE_KEY};"
-        }
+    with blob_storage(folder, "models", {"m.onnx": MODEL}) as keys:
         yield "az://models/m.onnx", keys, None
-
-
-def azure_put(url: str, path: str, body: bytes, **headers: str) -> None:
-    """Write by the REST interface, signed with the account's key."""
-    headers |= {"x-ms-date": formatdate(usegmt=True), "x-ms-version": "2023-11-03"}
-    place, _, query = path.partition("?")
-    signed = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
-    resource = f"/{AZURE_ACCOUNT}/{AZURE_ACCOUNT}{place}"
-    resource += "".join(f"\n{part.replace('=', ':')}" for part in query.split("&") if part)
-    length = len(body) or ""
-    text = f"PUT\n\n\n{length}\n\n\n\n\n\n\n\n\n{signed}{resource}"
-    key = base64.b64decode(AZURE_KEY)
-    signature = base64.b64encode(hmac.digest(key, text.encode(), "sha256")).decode()
-    headers["Authorization"] = f"SharedKey {AZURE_ACCOUNT}:{signature}"
-    headers["Content-Type"] = ""
-    urlopen(Request(url + path, body, headers, method="PUT"), timeout=20).close()
 
 
 @contextmanager
@@ -177,7 +137,7 @@ def test_the_same_model_has_the_same_version_wherever_it_lies(
     tmp_path: Path, family: Callable[[Path], Iterator[Place]]
 ) -> None:
     (tmp_path / "place").mkdir()
-    with family(tmp_path / "place") as (uri, keys, address):  # type: ignore[attr-defined]
+    with family(tmp_path / "place") as (uri, keys, address):
         secret = secret_folder(tmp_path / "secret", keys)
         named = {"secretName": "mine"} if keys else {}
         flags = ("--secret", f"mine={secret}", "--pvc", f"models={tmp_path / 'place'}", *LOCAL)
