@@ -109,15 +109,24 @@ def _read_pandas(answer: Answer) -> Table:
 
     columns = columns_of(answer)
     rows = pd.RangeIndex(len(next(iter(columns.values()), ())))
+    make = _maker()
+    if make is None:
+        times = columns.keys() & {"time"}
+        return pd.DataFrame(columns, index=rows).astype(dict.fromkeys(times, TIME))
+    names = _names(tuple(columns)).view()  # callers may give it a name
+    return make(list(_blocks(columns)), index=rows, columns=names)
+
+
+@lru_cache
+def _maker() -> Callable[..., Table] | None:
+    """What makes a frame of blocks; None in pandas 2, which finds out what it is given."""
     try:
         from pandas.api.internals import (  # type: ignore[import-untyped] # ships none
             create_dataframe_from_blocks,
         )
-    except ImportError:  # of pandas 2, which takes longer to find out what it is given
-        times = columns.keys() & {"time"}
-        return pd.DataFrame(columns, index=rows).astype(dict.fromkeys(times, TIME))
-    blocks = list(_blocks(columns))
-    return create_dataframe_from_blocks(blocks, index=rows, columns=_names(tuple(columns)))
+    except ImportError:
+        return None
+    return create_dataframe_from_blocks  # type: ignore[no-any-return] # likewise
 
 
 @lru_cache(maxsize=64)
@@ -132,32 +141,50 @@ def _blocks(columns: Mapping[str, list[Cell]]) -> Iterator[tuple[Table, Table]]:
     import numpy as np
     import pandas as pd
 
-    together: dict[str, list[int]] = {}
     values = list(columns.values())
-    for position, (name, one) in enumerate(columns.items()):
-        together.setdefault(_kind(name, one), []).append(position)
-    for position in together.pop("str", ()):
-        yield pd.array(values[position], dtype="str"), np.array([position])
-    for kind, positions in together.items():
-        block = np.empty((len(positions), len(values[0])), kind)
-        block[:] = [values[one] for one in positions]
-        yield block, np.array(positions)
+    types = tuple([frozenset(map(type, one)) for one in values])
+    for kind, positions in _kinds(tuple(columns), types):
+        mine = [values[one] for one in positions]
+        if kind == "str":
+            for position, one in zip(positions, mine, strict=True):
+                yield pd.array(one, dtype="str"), np.array([position])
+            continue
+        block = np.empty((len(mine), len(values[0])), kind)
+        try:
+            block[:] = mine
+        except OverflowError:
+            for position, one in zip(positions, mine, strict=True):
+                yield np.array([one], _that_holds(one)), np.array([position])
+        else:
+            yield block, np.array(positions)
 
 
-def _kind(name: str, values: Sequence[Cell]) -> str:
-    """Type that pandas would keep a column as: told what it is, it need not find out."""
-    if name == "time":
-        return TIME
-    kinds = set(map(type, values))
+@lru_cache(maxsize=64)
+def _kinds(
+    columns: tuple[str, ...], types: tuple[frozenset[type], ...]
+) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Types that pandas would keep columns as: told what they are, it need not find out."""
+    together: dict[str, tuple[int, ...]] = {}
+    for position, (name, kinds) in enumerate(zip(columns, types, strict=True)):
+        kind = TIME if name == "time" else _kind(kinds)
+        together[kind] = (*together.get(kind, ()), position)
+    return tuple(together.items())
+
+
+def _kind(kinds: frozenset[type]) -> str:
     if kinds == {int}:
-        low, high = min(values), max(values)
-        fits = (kind for kind, (least, most) in INTEGERS.items() if least <= low <= high <= most)
-        return next(fits, "object")
+        return "int64"
     if kinds <= {int, float}:
         return "float64"
     if kinds == {bool}:
         return "bool"
     return "str" if str in kinds and kinds <= {str, type(None)} else "object"
+
+
+def _that_holds(values: Sequence[int]) -> str:
+    low, high = min(values), max(values)
+    fits = (kind for kind, (least, most) in INTEGERS.items() if least <= low <= high <= most)
+    return next(fits, "object")
 
 
 def _join_pandas(parts: Sequence[Table]) -> Table:

@@ -97,12 +97,18 @@ def test_an_answer_is_a_table_of_the_library_that_asked() -> None:
 def test_a_column_of_pandas_is_of_the_narrowest_type_that_keeps_its_values(
     values: list[object], kind: str
 ) -> None:
-    rows = [{"out.first": one, "out.n": 0.5, "out.second": one} for one in values]
+    rows = [{"in.k": 3, "out.first": one, "out.n": 0.5, "out.second": one} for one in values]
     frame = PANDAS.read(Answer(200, {}, json.dumps(rows).encode()))
-    assert frame.dtypes.tolist() == [kind, "float64", kind]
+    assert frame.dtypes.tolist() == ["int64", kind, "float64", kind]
+    assert frame["in.k"].tolist() == [3] * len(values)
     for name in ("out.first", "out.second"):
         kept = frame[name].astype(object)
         assert kept.where(kept.notna(), None).tolist() == values
+
+
+def test_what_a_caller_calls_an_index_is_his_own() -> None:
+    PANDAS.read(ANSWER).columns.name = "mine"
+    assert PANDAS.read(ANSWER).columns.name is None
 
 
 def test_a_column_of_polars_is_of_the_type_that_its_last_value_needs() -> None:
