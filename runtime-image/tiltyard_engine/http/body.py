@@ -23,6 +23,9 @@ _MAX_SIZE_LINE: Final = 1024  # a chunk's size and extensions; real ones have un
 _SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(;[\t\x20-\x7e\x80-\xff]*)?\r\n")
 _TRAILER: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*")
 _GZIP_ONLY: Final = zlib.MAX_WBITS | 16
+_SLICE: Final = 1 << 14  # zlib copies what is left of a slice behind the end of each member
+_FREE_MEMBERS: Final = 16  # of a body of any size, and one more for each of these bytes that it
+_LEAST_MEMBER: Final = 1 << 12  # may have: programs that write many make them of 64 KiB
 
 
 class Body(Protocol):
@@ -169,19 +172,33 @@ def unpack(encoding: bytes, body: bytes, limits: Limits) -> bytes:
 
 
 def _gunzip(packed: bytes, limits: Limits) -> bytes:
+    """Unpack all members: several in a row are one body (RFC 1952, 2.2)."""
     pieces: list[bytes] = []
-    room = limits.max_body
-    while packed:  # several members in a row are one body (RFC 1952, 2.2)
-        member = zlib.decompressobj(_GZIP_ONLY)
+    room, rest = limits.max_body, memoryview(packed)
+    for _ in range(limits.max_body // _LEAST_MEMBER + _FREE_MEMBERS):
+        if not rest:
+            return b"".join(pieces)
+        piece, rest = _member(rest, room, limits)
+        pieces.append(piece)
+        room -= len(piece)
+    raise damaged_gzip("it has too many members")
+
+
+def _member(packed: memoryview, room: int, limits: Limits) -> tuple[bytes, memoryview]:
+    """Unpack the first member; gives what stands behind it too."""
+    pieces: list[bytes] = []
+    member = zlib.decompressobj(_GZIP_ONLY)
+    at = 0
+    while not member.eof:
+        if at >= len(packed):
+            raise damaged_gzip("it ends too early")
         try:
-            piece = member.decompress(packed, room + 1)
+            piece = member.decompress(packed[at : at + _SLICE], room + 1)
         except zlib.error as error:
             raise damaged_gzip(str(error)) from error
         room -= len(piece)
         if room < 0:
             raise body_too_large(limits)
-        if not member.eof:
-            raise damaged_gzip("it ends too early")
         pieces.append(piece)
-        packed = member.unused_data
-    return b"".join(pieces)
+        at = min(at + _SLICE, len(packed))
+    return b"".join(pieces), packed[at - len(member.unused_data) :]

@@ -113,6 +113,14 @@ def test_what_unpacks_to_just_the_limit_is_taken(served: Served) -> None:
         assert client.answer().json["body"] == "a" * LIMIT
 
 
+def test_what_was_packed_in_blocks_is_one_body(served: Served) -> None:
+    blocks = [b"a" * (LIMIT // 8)] * 8
+    with served.connect() as client:
+        packed = b"".join(map(gzip.compress, blocks))
+        client.send(sized(packed, b"Content-Encoding: gzip"))
+        assert client.answer().json["body"] == b"".join(blocks).decode()
+
+
 PACKED = {
     "one byte too much": (413, "BodyTooLarge", gzip.compress(b"a" * (LIMIT + 1))),
     "a bomb": (413, "BodyTooLarge", gzip.compress(b"a" * 50_000_000)),
@@ -122,6 +130,7 @@ PACKED = {
     "cut off": (400, "MalformedBody", gzip.compress(b"hello")[:-1]),
     "of a wrong checksum": (400, "MalformedBody", gzip.compress(b"hello")[:-8] + b"12345678"),
     "followed by rubbish": (400, "MalformedBody", gzip.compress(b"hello") + b"hello"),
+    "nothing, many times": (400, "MalformedBody", gzip.compress(b"") * (LIMIT // 20)),
 }
 
 
