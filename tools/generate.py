@@ -106,8 +106,14 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _yaml(document: dict[str, Any]) -> str:
-    style = {"default_flow_style": None, "width": 100}  # what holds plain values takes one line
-    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, **style)
+    return yaml.dump(
+        document,
+        Dumper=_Dumper,
+        default_flow_style=None,  # what holds plain values takes one line
+        width=100,
+        sort_keys=False,
+        allow_unicode=True,
+    )
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def filled(model: type[BaseModel]) -> Document:
     }
 
 
-def _value(kind: Any, name: str) -> Any:  # noqa: ANN401 - any annotation
+def _value(kind: Any, name: str) -> Any:
     words = isinstance(kind, EnumType)
     choices = list(kind) if words else [one for one in get_args(kind) if one is not type(None)]
     if words or get_origin(kind) is Literal:

@@ -137,7 +137,7 @@ def refused(operated: Ground) -> list[Any]:
     return [one for one in operated.proxy.writes if one.status == 429]
 
 
-def made(write: Any) -> bool:  # noqa: ANN401 - a write
+def made(write: Any) -> bool:
     return bool(write.asked.plural == "services" and write.asked.name == NAME)
 
 
@@ -198,7 +198,7 @@ def test_an_operator_that_dies_before_it_saw_everything_deletes_nothing(
         operated.proxy.forget()
         operated.proxy.fault = fails
         operated.kill()
-        await_that(lambda died=died: died, 60)  # type: ignore[misc]
+        await_that(lambda died=died: died, 60)
         assert_same(expected, rest(operated).result)
         deletions = [str(one) for one in operated.proxy.writes if one.asked.method == "DELETE"]
         assert deletions == [], plural

@@ -32,7 +32,7 @@ def test_a_pipeline_whose_model_was_deleted_is_kept_whole(kubectl: Kubectl) -> N
     (plan,) = (name for name in configs(kubectl) if "-plan-" in name)
     for kind_of, name in (("service", NAME), ("role", NAME), ("configmap", plan)):
         kubectl("delete", kind_of, name)
-        await_that(lambda a=kind_of, b=name: kubectl.run("get", a, b).returncode == 0)  # type: ignore[misc]
+        await_that(lambda a=kind_of, b=name: kubectl.run("get", a, b).returncode == 0)
     document["spec"]["steps"][0]["split"]["variants"][0]["weight"] = 4
     kubectl.apply(document)
     await_condition(kubectl, "RoutingSynced", "True", "Synced")

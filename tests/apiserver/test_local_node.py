@@ -19,7 +19,7 @@ READY = {"httpGet": {"path": "/page", "port": "web"}, "periodSeconds": 1, "failu
 pytestmark = pytest.mark.usefixtures("local_node")
 
 
-def web(**changes: Any) -> Object:  # noqa: ANN401 - any field of a container
+def web(**changes: Any) -> Object:
     """A container that serves the page of the ConfigMap `content`."""
     container = {
         "name": "web",
@@ -33,7 +33,7 @@ def web(**changes: Any) -> Object:  # noqa: ANN401 - any field of a container
     return container | changes
 
 
-def script(text: str, **changes: Any) -> Object:  # noqa: ANN401 - likewise
+def script(text: str, **changes: Any) -> Object:
     """A container that runs lines of Python."""
     return {"name": "script", "image": "script:1", "command": ["python", "-c", text]} | changes
 

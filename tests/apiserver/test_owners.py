@@ -104,7 +104,7 @@ def test_what_got_another_owner_is_made_anew_or_left_alone(kubectl: Kubectl) -> 
     for kind, name in OWNED.items():
         patch(kubectl, kind, name, other)
     for kind, name in OWNED.items():
-        await_that(lambda a=kind, b=name: owner(kubectl, a, b) == mine)  # type: ignore[misc]
+        await_that(lambda a=kind, b=name: owner(kubectl, a, b) == mine)
     await_ready(kubectl)
 
     reference = {

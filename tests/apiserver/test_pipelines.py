@@ -34,7 +34,7 @@ def engines(kubectl: Kubectl) -> list[Object]:
     return list(kubectl.get("pods", "--selector=app.kubernetes.io/name=tiltyard-engine")["items"])
 
 
-def ask(url: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
+def ask(url: str, body: object = None) -> Any:
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=5) as answer:

@@ -157,7 +157,7 @@ def test_with_rights_in_the_whole_cluster_every_namespace_is_served(
             for name in ("shop", "bank"):
                 create(api, name)
                 child = CONFIG_MAP.path(name, "p-routing")
-                await_that(lambda child=child: api.get(child))  # type: ignore[misc]
+                await_that(lambda child=child: api.get(child))
         finally:
             operators.stop()
             api.close()

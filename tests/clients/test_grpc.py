@@ -134,7 +134,7 @@ def test_keys_ids_and_headers_draw_as_everywhere(served: Served) -> None:
     one = tensor("x", f4([1.0]))
     with served.client() as client:
 
-        def served_by(**how: Any) -> float:  # noqa: ANN401 - arguments of the client
+        def served_by(**how: Any) -> float:
             return float(client.infer(inputs=[one], **how).as_numpy("y")[0][0])
 
         by_id = {n: served_by(model_name="by-id", request_id=f"id-{n}") for n in range(30)}
@@ -201,7 +201,7 @@ def test_the_health_service(served: Served) -> None:
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
         with pytest.raises(grpc.RpcError) as caught:
             stub.Check(health_pb2.HealthCheckRequest(service="nobody"))
-        assert caught.value.code() is grpc.StatusCode.NOT_FOUND  # type: ignore[attr-defined]
+        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
         unknown = stub.Watch(health_pb2.HealthCheckRequest(service="nobody"))
         assert next(iter(unknown)).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
         unknown.cancel()
@@ -227,7 +227,7 @@ def test_our_fields_have_the_numbers_of_the_protocol() -> None:
     theirs = service_pb2.DESCRIPTOR.message_types_by_name
     file = POOL.FindFileByName("inference.proto")
 
-    def compare(mine: Any, other: Any) -> None:  # noqa: ANN401 - descriptors
+    def compare(mine: Any, other: Any) -> None:
         for field in mine.fields:
             same = other.fields_by_name[field.name]
             assert (field.number, field.type, field.is_repeated) == (

@@ -40,8 +40,8 @@ def pressed(address: str, ended: threading.Event, rounds: Iterator[int]) -> Load
             try:
                 answer = stub.ModelInfer(typed("plain", "float32", [[n, n, n]]), timeout=PATIENCE)
             except grpc.RpcError as error:
-                if error.code() is not grpc.StatusCode.UNAVAILABLE:  # type: ignore[attr-defined]
-                    load.lost.append(str(error))  # type: ignore[union-attr]
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    load.lost.append(str(error))
                 break
             assert list(answer.outputs[0].contents.fp32_contents) == [2 * n] * 3
             load.answered += 1

@@ -23,23 +23,23 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield found
 
 
-def spoil(change: Callable[[Any], object]) -> Any:  # noqa: ANN401 - messages
+def spoil(change: Callable[[Any], object]) -> Any:
     request = typed("plain", "float32", [[1.0, 2.0, 3.0]])
     change(request)
     return request
 
 
-def raw(data: bytes, kind: str = "FP32", shape: tuple[int, ...] = (1, 3)) -> Any:  # noqa: ANN401
+def raw(data: bytes, kind: str = "FP32", shape: tuple[int, ...] = (1, 3)) -> Any:
     request = service_pb2.ModelInferRequest(model_name="plain", raw_input_contents=[data])
     request.inputs.add(name="x", datatype=kind, shape=shape)
     return request
 
 
-def shared(request: Any) -> None:  # noqa: ANN401 - messages
+def shared(request: Any) -> None:
     request.inputs[0].parameters["shared_memory_region"].string_param = "r"
 
 
-def classified(request: Any) -> None:  # noqa: ANN401 - messages
+def classified(request: Any) -> None:
     request.outputs.add(name="y").parameters["classification"].int64_param = 3
 
 
@@ -114,7 +114,7 @@ def test_bytes_that_are_no_message(served: Served) -> None:
         for body in (b"\xff" * 10, b"\x0a\x05ab", b"x"):
             with pytest.raises(grpc.RpcError) as caught:
                 ask(body)
-            assert caught.value.code() is CODE.INVALID_ARGUMENT  # type: ignore[attr-defined]
+            assert caught.value.code() is CODE.INVALID_ARGUMENT
 
 
 def test_messages_over_the_limit_and_bombs(served: Served) -> None:
@@ -123,7 +123,7 @@ def test_messages_over_the_limit_and_bombs(served: Served) -> None:
         for how in (None, grpc.Compression.Gzip):
             with pytest.raises(grpc.RpcError) as caught:
                 stub.ModelInfer(large, compression=how)
-            assert caught.value.code() is CODE.RESOURCE_EXHAUSTED  # type: ignore[attr-defined]
+            assert caught.value.code() is CODE.RESOURCE_EXHAUSTED
         packed = stub.ModelInfer(
             typed("plain", "float32", [[1.0, 2.0, 3.0]]), compression=grpc.Compression.Gzip
         )
@@ -151,7 +151,7 @@ def test_deadlines_are_honoured_and_leave_nothing_behind(served: Served) -> None
         with pytest.raises(grpc.RpcError) as caught:
             stub.ModelInfer(typed("slow", "float32", [[2e6]]), timeout=0.3)
         assert time.monotonic() - begun < 3
-        assert caught.value.code() is CODE.DEADLINE_EXCEEDED  # type: ignore[attr-defined]
+        assert caught.value.code() is CODE.DEADLINE_EXCEEDED
         later = stub.ModelInfer.future(typed("slow", "float32", [[2e6]]))
         eventually(lambda: served.engine.metric(in_flight), lambda n: n > 0)
         later.cancel()
@@ -166,4 +166,4 @@ def test_a_model_that_takes_too_long(tmp_path: Path) -> None:
     with serving(workshop, slow) as served, served.stub() as stub:
         with pytest.raises(grpc.RpcError) as caught:
             stub.ModelInfer(typed("slow", "float32", [[2e6]]))
-        assert dict(caught.value.trailing_metadata())["x-tiltyard-reason"] == "ModelTimeout"  # type: ignore[attr-defined]
+        assert dict(caught.value.trailing_metadata())["x-tiltyard-reason"] == "ModelTimeout"

@@ -9,7 +9,7 @@ from tiltyard.commands import app
 from tiltyard.convert.command import Options
 from tiltyard.convert.frameworks import TOOLS, Framework
 
-COMMAND = typer.main.get_command(app).commands["convert"]  # type: ignore[attr-defined]
+COMMAND = typer.main.get_command(app).commands["convert"]
 
 
 def test_every_framework_has_a_line_that_can_be_typed() -> None:

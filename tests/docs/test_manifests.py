@@ -41,7 +41,7 @@ def completed(fragment: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def mentioned(part: Any) -> list[str]:  # noqa: ANN401 - any part of a manifest
+def mentioned(part: Any) -> list[str]:
     """Names of models in steps."""
     if isinstance(part, list):
         return [name for one in part for name in mentioned(one)]

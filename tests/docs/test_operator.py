@@ -34,7 +34,7 @@ def test_every_metric_is_documented_with_its_type_and_labels() -> None:
 
     assert {(name, kind) for name, kind, *_ in rows} == {shown(one) for one in REGISTRY.collect()}
     labels = {
-        name: ", ".join(collector._labelnames) or "none"  # type: ignore[attr-defined]
+        name: ", ".join(collector._labelnames) or "none"
         for collector, names in REGISTRY._collector_to_names.items()
         for name in names
     }

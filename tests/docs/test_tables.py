@@ -155,7 +155,7 @@ def test_every_metric_is_documented_with_its_type_and_labels() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_metrics_that_are_named_exist(page: Any) -> None:  # noqa: ANN401 - a path
+def test_metrics_that_are_named_exist(page: Any) -> None:
     named = {SUFFIX.sub("", name) for name in METRIC.findall(page.read_text())}
     families = {*METRICS, *INFO, *OPERATORS, "tiltyard_shadow", "tiltyard_operator"}
     assert named <= families
@@ -187,7 +187,7 @@ def test_options_of_a_command_are_documented(command: str) -> None:
         option.opts[-1]: "none"
         if option.default is None and not option.required
         else option.default
-        for option in group.commands[command].params  # type: ignore[attr-defined]  # it is a group
+        for option in group.commands[command].params
         if option.param_type_name == "option" and option.name != "help"
     }
     columns = ("option", "default", "what")
@@ -205,4 +205,4 @@ def test_options_of_a_command_are_documented(command: str) -> None:
 def test_every_command_is_documented() -> None:
     group = typer.main.get_command(app)
     commands = {row[0].split()[1] for row in table("docs/serve.md", "command", "what it does")}
-    assert commands == set(group.commands)  # type: ignore[attr-defined]  # it is a group
+    assert commands == set(group.commands)

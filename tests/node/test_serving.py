@@ -90,7 +90,7 @@ def test_pods_have_no_root_and_nothing_to_write_on(kubectl: Kubectl) -> None:
 
 
 @pytest.fixture
-def as_engine(kubectl: Kubectl, node_plane: Any) -> Iterator[Callable[[str], int]]:  # noqa: ANN401 - see conftest
+def as_engine(kubectl: Kubectl, node_plane: Any) -> Iterator[Callable[[str], int]]:
     """Ask the API server as an engine does; gives the status of the answer."""
     token = kubectl("create", "token", "bikes").strip()
     client = Api(node_plane.url, token, node_plane.ca)

@@ -63,17 +63,17 @@ usual = st.sampled_from(["float32", "float64", "int64"])
 
 
 @st.composite
-def three_columns(draw: st.DrawFn) -> Any:  # noqa: ANN401 - no types
+def three_columns(draw: st.DrawFn) -> Any:
     rows = draw(st.integers(1, 4))
     return pa.table({name: draw(arrays(draw(usual | kinds), rows)) for name in "pqr"})
 
 
 @st.composite
-def one_column(draw: st.DrawFn, made: Any) -> Any:  # noqa: ANN401 - no types
+def one_column(draw: st.DrawFn, made: Any) -> Any:
     return pa.table({"x": draw(made(draw(usual | kinds), draw(st.integers(1, 4))))})
 
 
-def compare(plane: Plane, table: Any, media: str) -> None:  # noqa: ANN401 - no types
+def compare(plane: Plane, table: Any, media: str) -> None:
     by_table = plane.ask(packed(table, media), "", {"Content-Type": media})
     by_record = plane.ask(json.dumps(table.to_pylist()).encode())
     assert by_table.status == by_record.status, (by_table.body, by_record.body)
@@ -88,19 +88,19 @@ def compare(plane: Plane, table: Any, media: str) -> None:  # noqa: ANN401 - no 
 
 @BOUNDED
 @given(table=three_columns(), media=st.sampled_from([FILE, STREAM]))
-def test_scalar_columns(planes: dict[str, Plane], table: Any, media: str) -> None:  # noqa: ANN401
+def test_scalar_columns(planes: dict[str, Plane], table: Any, media: str) -> None:
     compare(planes["columns"], table, media)
 
 
 @BOUNDED
 @given(table=one_column(nested), media=st.sampled_from([FILE, STREAM]))
-def test_nested_lists(planes: dict[str, Plane], table: Any, media: str) -> None:  # noqa: ANN401
+def test_nested_lists(planes: dict[str, Plane], table: Any, media: str) -> None:
     compare(planes["image"], table, media)
 
 
 @BOUNDED
 @given(table=one_column(arrays), media=st.sampled_from([FILE, STREAM]))
-def test_integers(planes: dict[str, Plane], table: Any, media: str) -> None:  # noqa: ANN401
+def test_integers(planes: dict[str, Plane], table: Any, media: str) -> None:
     compare(planes["whole"], table, media)
 
 
@@ -113,7 +113,7 @@ def test_integers(planes: dict[str, Plane], table: Any, media: str) -> None:  # 
 )
 def test_damage_is_refused_or_does_no_harm(
     planes: dict[str, Plane],
-    table: Any,  # noqa: ANN401
+    table: Any,
     places: list[tuple[int, int]],
     end: int,
     media: str,

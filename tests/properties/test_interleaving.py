@@ -20,7 +20,7 @@ DRAWS = st.integers(0, 2**64 - 1)
 def test_every_item_stands_once_until_the_list_is_full(
     rankings: tuple[list[object], list[object]], length: int, draw: int
 ) -> None:
-    items, teams = team_draft(rankings, length, draw)  # type: ignore[arg-type]  # of mixed items
+    items, teams = team_draft(rankings, length, draw)
     assert len(items) == len(set(items)) == len(teams)
     assert len(items) == min(length, len({*rankings[0], *rankings[1]}))
 
@@ -29,7 +29,7 @@ def test_every_item_stands_once_until_the_list_is_full(
 def test_each_place_is_the_best_that_its_team_had_left(
     rankings: tuple[list[object], list[object]], length: int, draw: int
 ) -> None:
-    items, teams = team_draft(rankings, length, draw)  # type: ignore[arg-type]
+    items, teams = team_draft(rankings, length, draw)
     for place, (item, team) in enumerate(zip(items, teams, strict=True)):
         if team != NO_TEAM:
             left = [one for one in rankings[team] if one not in items[:place]]
@@ -40,7 +40,7 @@ def test_each_place_is_the_best_that_its_team_had_left(
 def test_teams_take_turns_in_rounds_up_to_the_shorter_ranking(
     rankings: tuple[list[object], list[object]], length: int, draw: int
 ) -> None:
-    _, teams = team_draft(rankings, length, draw)  # type: ignore[arg-type]
+    _, teams = team_draft(rankings, length, draw)
     credited = min(len(teams), *(len(set(ranking)) for ranking in rankings))
     assert NO_TEAM not in teams[:credited]
     assert set(teams[credited:]) <= {NO_TEAM}

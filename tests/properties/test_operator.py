@@ -110,7 +110,7 @@ def test_two_pipelines_never_share_a_name(first: Document, second: Document) -> 
 @given(NAMES, NAMES, HASHES, HASHES)
 @pytest.mark.parametrize("derived", [plan_name, resolve_name, revision_name])
 def test_derived_names_tell_their_owners_apart(
-    derived: Any,  # noqa: ANN401 - a function of a name and a hash
+    derived: Any,
     first: str,
     second: str,
     one: str,
@@ -166,7 +166,7 @@ def as_the_server_has_it(obj: Object) -> Object:
     return live
 
 
-def leaves(value: Any) -> list[tuple[Any, Any]]:  # noqa: ANN401 - JSON
+def leaves(value: Any) -> list[tuple[Any, Any]]:
     """Every place of a plain value."""
     items = value.items() if isinstance(value, dict) else enumerate(value)
     found = []

@@ -54,7 +54,7 @@ json_values = st.recursive(
 
 def fitting(kind: str, shape: Sequence[int]) -> st.SearchStrategy[object]:
     """Values that a tensor takes, or nearly."""
-    low, high = (0, 1) if kind in ("bool", "string") else bounds(kind)  # type: ignore[arg-type]
+    low, high = (0, 1) if kind in ("bool", "string") else bounds(kind)
     leaves: st.SearchStrategy[object]
     if kind == "bool":
         leaves = st.booleans()
@@ -104,7 +104,7 @@ def bodies(draw: st.DrawFn, plan: Plan) -> bytes:
     return json.dumps(rows, separators=spaces, ensure_ascii=plain, allow_nan=False).encode()
 
 
-def outcome(read: Any, body: bytes) -> Decoded | Refusal:  # noqa: ANN401 - either reader
+def outcome(read: Any, body: bytes) -> Decoded | Refusal:
     try:
         found = read(body)
     except Refusal as refusal:
@@ -180,7 +180,7 @@ def test_no_json_breaks_a_reader(plan: Plan, value: object) -> None:
 @given(st.sampled_from(["float16", "float32", "float64"]), st.data())
 def test_floats_that_were_answered_can_be_sent_again(kind: str, data: st.DataObject) -> None:
     width = int(kind.removeprefix("float"))
-    value = data.draw(st.floats(width=width, allow_nan=False, allow_infinity=False))  # type: ignore[call-overload]
+    value = data.draw(st.floats(width=width, allow_nan=False, allow_infinity=False))
     sent = np.array([value], kind)
     (text,) = column_texts(sent)
     plan = request_plan(f"x {kind}")

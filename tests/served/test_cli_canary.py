@@ -63,7 +63,7 @@ def predicted(weight: float) -> set[str]:
     return {user for user in USERS if keyed_draw("default/ramped/swap", user) < end}
 
 
-def canary(served: Served) -> Any:  # noqa: ANN401 - JSON
+def canary(served: Served) -> Any:
     (pipeline,) = served.status()["pipelines"]
     return pipeline["steps"][0]["canary"]
 

@@ -25,7 +25,7 @@ def test_grpc_is_served_and_survives_a_change_of_the_file(tmp_path: Path) -> Non
             assert client.get_model_metadata("bikes").versions == ["gb", "rf"]
         write(manifest, bike_document((1, 0), name="renamed"))
 
-        def after() -> Any:  # noqa: ANN401 - what numpy gives
+        def after() -> Any:
             with triton.InferenceServerClient(address) as client:
                 if not client.is_model_ready("renamed"):  # the engine before it still answers
                     return None

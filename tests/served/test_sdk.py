@@ -76,7 +76,7 @@ def deployed(client: Client, models: tuple[ModelVersion, ModelVersion]) -> Pipel
     return pipeline.deploy(DeploymentConfigBuilder().replica_count(1).memory("512Mi").build())
 
 
-def names(answer: Any) -> list[str]:  # noqa: ANN401 - a table of any library
+def names(answer: Any) -> list[str]:
     """Models that answered, as notebooks ask for them."""
     return [json.loads(split[0])["model_version"]["name"] for split in answer["out._model_split"]]
 

@@ -59,7 +59,7 @@ def triton(engine: Engine) -> Iterator[tritonclient.http.InferenceServerClient]:
         yield client
 
 
-def endpoint(engine: Engine, **config: Any) -> Any:  # noqa: ANN401 - boto3 makes its classes
+def endpoint(engine: Engine, **config: Any) -> Any:
     return boto3.client(
         "sagemaker-runtime",
         endpoint_url=f"http://127.0.0.1:{engine.port}",
@@ -212,7 +212,7 @@ def test_what_the_openapi_document_says_is_so(engine: Engine) -> None:
     assert refused <= BEYOND_SCHEMAS
 
 
-def _cases(operation: Any) -> list[Any]:  # noqa: ANN401 - of the library
+def _cases(operation: Any) -> list[Any]:
     """A few requests that the document allows."""
     cases: list[Any] = []
 
@@ -225,7 +225,7 @@ def _cases(operation: Any) -> list[Any]:  # noqa: ANN401 - of the library
         suppress_health_check=list(HealthCheck),
     )
     @given(operation.as_strategy())
-    def collect(case: Any) -> None:  # noqa: ANN401 - of the library
+    def collect(case: Any) -> None:
         cases.append(case)
 
     collect()

@@ -21,7 +21,7 @@ def health(obj: Object) -> tuple[str, str]:
     return said.status, said.message
 
 
-def _table(lua: LuaRuntime, value: Any) -> Any:  # noqa: ANN401 - JSON
+def _table(lua: LuaRuntime, value: Any) -> Any:
     """Make plain Lua of JSON, so that a script sees tables and nothing of Python."""
     if isinstance(value, dict):
         return lua.table_from({key: _table(lua, one) for key, one in value.items()})

@@ -27,7 +27,7 @@ def sent(plane: Plane, body: bytes, media: str = FILE, wanted: str = "", query: 
     return plane.ask(body, query, headers)
 
 
-def answered(plane: Plane, columns: Any, query: str = "") -> Any:  # noqa: ANN401 - no types
+def answered(plane: Plane, columns: Any, query: str = "") -> Any:
     answer = sent(plane, packed(columns), FILE, FILE, query)
     assert answer.status == 200, answer.body
     assert answer.headers["Content-Type"] == FILE
@@ -66,7 +66,7 @@ def open_planes(folder: Callable[[str], Path]) -> Iterator[Planes]:
         }
 
 
-def lists(type_: Any) -> Any:  # noqa: ANN401 - no types
+def lists(type_: Any) -> Any:
     return pa.array([[1, 2, 3], [4, 5, 6]], type_)
 
 

@@ -83,7 +83,7 @@ def _table(media: str) -> Callable[[Rows], bytes]:
     return lambda rows: packed({n: _column(array) for n, array in rows.columns.items()}, media)
 
 
-def _column(array: Array) -> Any:  # noqa: ANN401 - pyarrow has no types
+def _column(array: Array) -> Any:
     column = pa.array(array.reshape(-1))
     for length in reversed(array.shape[1:]):
         column = pa.FixedSizeListArray.from_arrays(column, length)
@@ -109,8 +109,8 @@ def _from_json(
     return read
 
 
-def _numbers(values: Any, like: Array) -> Array:  # noqa: ANN401 - nested lists
-    def number(value: Any) -> Any:  # noqa: ANN401 - nested lists
+def _numbers(values: Any, like: Array) -> Array:
+    def number(value: Any) -> Any:
         if isinstance(value, list):
             return [number(one) for one in value]
         return math.nan if value is None else value
@@ -226,7 +226,7 @@ def _grpc(*, raw: bool) -> Callable[[Plane, Rows, Arrays], Arrays | Refused]:
     return ask
 
 
-def _called(plane: Plane, message: Any, headers: Mapping[str, str]) -> Response:  # noqa: ANN401
+def _called(plane: Plane, message: Any, headers: Mapping[str, str]) -> Response:
     """Through the app and the face of gRPC; the transport below them sees bytes alone."""
     face = GrpcFace(plane.plan, Signature(plane.plan, plane.sizes.rows))
     sent = {name.lower().encode(): text.encode() for name, text in headers.items()}
@@ -237,7 +237,7 @@ def _called(plane: Plane, message: Any, headers: Mapping[str, str]) -> Response:
     return given[0]
 
 
-def _grpc_arrays(message: Any, wanted: Arrays) -> Arrays:  # noqa: ANN401 - a message
+def _grpc_arrays(message: Any, wanted: Arrays) -> Arrays:
     found = {}
     for at, output in enumerate(message.outputs):
         like = wanted[output.name]
@@ -250,11 +250,11 @@ def _grpc_arrays(message: Any, wanted: Arrays) -> Arrays:  # noqa: ANN401 - a me
     return found
 
 
-def _out(body: Any, name: str) -> list[Any]:  # noqa: ANN401 - JSON
+def _out(body: Any, name: str) -> list[Any]:
     return [row["out"][name] for row in body]
 
 
-def _prediction(body: Any, name: str) -> list[Any]:  # noqa: ANN401 - JSON
+def _prediction(body: Any, name: str) -> list[Any]:
     return [row[name] for row in body["predictions"]]
 
 

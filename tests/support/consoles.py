@@ -39,14 +39,14 @@ def check_output(got: str, said: str | None) -> None:
         assert re.fullmatch(pattern, " ".join(got.split())), got
 
 
-def as_json(text: str) -> Any:  # noqa: ANN401 - whatever it says
+def as_json(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
         return None
 
 
-def alike(said: Any, got: Any) -> bool:  # noqa: ANN401 - any JSON
+def alike(said: Any, got: Any) -> bool:
     """Whether two answers have the same shape and, where it does not change, the same content."""
     if isinstance(said, dict) and isinstance(got, dict):
         return said.keys() == got.keys() and all(

@@ -30,8 +30,8 @@ def original(framework: Framework, folder: Path) -> Path:
 def converted(framework: Framework, folder: Path) -> str:
     """Train and convert into `model.onnx`; gives what the command says."""
     model = original(framework, folder)
-    command = [TILTYARD, "convert", model, "--to", folder / "model.onnx"]
-    command += ["--rows", folder / "rows.json"]
+    command = [TILTYARD, "convert", str(model), "--to", str(folder / "model.onnx")]
+    command += ["--rows", str(folder / "rows.json")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout

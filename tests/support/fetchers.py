@@ -28,7 +28,7 @@ def fetcher(command: str, *arguments: object, data: str = "", **environment: str
     )
 
 
-def entry(uri: str, framework: str = "onnx", **fields: Any) -> dict[str, Any]:  # noqa: ANN401
+def entry(uri: str, framework: str = "onnx", **fields: Any) -> dict[str, Any]:
     """Describe a model; `sha256` and `secretName` belong to its source."""
     source = {"uri": uri}
     source |= {name: fields.pop(name) for name in ("sha256", "secretName") if name in fields}

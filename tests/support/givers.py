@@ -90,7 +90,7 @@ def answer(status: int, body: bytes = b"", **headers: str) -> Route:
 
 def redirect(place: str, status: int = 302, **headers: str) -> Route:
     """Lead elsewhere."""
-    return answer(status, Location=place, **headers)
+    return answer(status, b"", Location=place, **headers)
 
 
 def truncated(body: bytes, said: int) -> Route:

@@ -43,7 +43,8 @@ def model(
     """Serialise a model of one graph."""
     graph = helper.make_graph(nodes, "graph", inputs, outputs, constants)
     opsets = [helper.make_opsetid("", OPSET)]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=IR).SerializeToString()
+    made = helper.make_model(graph, opset_imports=opsets, ir_version=IR)
+    return bytes(made.SerializeToString())
 
 
 def node(operator: str, inputs: str, outputs: str, **attributes: object) -> onnx.NodeProto:
@@ -143,7 +144,7 @@ def several_inputs() -> bytes:
 
 def image(height: int = 2, width: int = 3) -> bytes:
     """Give each image twice as bright."""
-    shape = ["N", height, width]
+    shape: Rows = ["N", height, width]
     return model(
         [node("Add", "x x", "y")], [value("x", "float32", shape)], [value("y", "float32", shape)]
     )
@@ -299,7 +300,8 @@ def maps() -> bytes:
         ],
     )
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", 3)]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=IR).SerializeToString()
+    made = helper.make_model(graph, opset_imports=opsets, ir_version=IR)
+    return bytes(made.SerializeToString())
 
 
 def external(location: str, *, sparse: bool = False) -> bytes:

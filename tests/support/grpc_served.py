@@ -47,7 +47,7 @@ class Served:
 def serving(
     workshop: Workshop,
     *pipelines: Compiled,
-    **more: Any,  # noqa: ANN401
+    **more: Any,
 ) -> Iterator[Served]:
     with running(workshop, *pipelines, grpc=True, **more) as engine:
         yield Served(engine, f"{HOST}:{engine.grpc_port}")
@@ -96,7 +96,7 @@ def open_served(folder: Path) -> Iterator[Served]:
         yield found
 
 
-def tensor(name: str, values: Any) -> Any:  # noqa: ANN401 - arrays of any type
+def tensor(name: str, values: Any) -> Any:
     array = np.asarray(values)
     kind = "string" if array.dtype.kind in "OSU" else array.dtype.name
     made = triton.InferInput(name, list(array.shape), TRITON[kind])
@@ -104,7 +104,7 @@ def tensor(name: str, values: Any) -> Any:  # noqa: ANN401 - arrays of any type
     return made
 
 
-def f4(*rows: Any) -> Any:  # noqa: ANN401 - arrays
+def f4(*rows: Any) -> Any:
     return np.array(rows, np.float32)
 
 
@@ -124,7 +124,7 @@ FIELDS = {
 }
 
 
-def typed(pipeline: str, kind: str, rows: list[list[Any]], name: str = "x") -> Any:  # noqa: ANN401
+def typed(pipeline: str, kind: str, rows: list[list[Any]], name: str = "x") -> Any:
     request = service_pb2.ModelInferRequest(model_name=pipeline)
     shape = [len(rows), len(rows[0])]
     sent = request.inputs.add(name=name, datatype=TRITON[kind], shape=shape)

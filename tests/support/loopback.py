@@ -107,7 +107,7 @@ class Answer:
     body: bytes
 
     @property
-    def json(self) -> Any:  # noqa: ANN401 - whatever the body says
+    def json(self) -> Any:
         """The body as what it says."""
         return json.loads(self.body)
 

@@ -84,7 +84,7 @@ class S3Server:
             **more,
         }
 
-    def client(self) -> Any:  # noqa: ANN401 - boto3 is untyped
+    def client(self) -> Any:
         """The stock client, which objects are made with."""
         return boto3.client(
             "s3",

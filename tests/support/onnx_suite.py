@@ -44,7 +44,7 @@ def candidates() -> Iterator[tuple[str, bytes]]:
             yield file.parent.name, model.SerializeToString()
 
 
-def made(node: Any, rows: int, seed: int) -> Array:  # noqa: ANN401 - onnxruntime is untyped
+def made(node: Any, rows: int, seed: int) -> Array:
     """Make rows of an input; raises where a length is open besides the rows."""
     random = np.random.default_rng(seed)
     shape = [rows, *map(int, node.shape[1:])]

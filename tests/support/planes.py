@@ -77,7 +77,7 @@ class Answer:
     body: bytes
 
     @property
-    def json(self) -> Any:  # noqa: ANN401 - whatever JSON says
+    def json(self) -> Any:
         """The body as what it says; NaN and Infinity are refused, as everywhere but in Python."""
 
         def refuse(word: str) -> None:
@@ -124,7 +124,7 @@ class Plane:
             request = Request("POST", f"/pipelines/{self.plan.pipeline}", query, sent, data)
             self.app.handle(
                 request,
-                lambda r, index=index: answers[index].append(_answer(r)),  # type: ignore[misc]
+                lambda r, index=index: answers[index].append(_answer(r)),  # type: ignore[misc] # its default
             )
         self.turns.until(lambda: all(answers.values()))
         self.turns.idle()
@@ -235,7 +235,7 @@ def opened(
     sizes = sizes or Sizes()
     scheduler = Scheduler(turns, context, 2)  # type: ignore[arg-type]  # what it uses of a loop
     routes = open_faces([served], "test", sizes, formats)
-    app = App(routes, scheduler, turns, block, 4096)  # type: ignore[arg-type]
+    app = App(routes, scheduler, turns, block, 4096)  # type: ignore[arg-type]  # likewise
     beside = threading.Thread(target=challengers.serve)
     beside.start()
     try:

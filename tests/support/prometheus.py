@@ -81,7 +81,7 @@ def prometheus(folder: Path, config: Object) -> Iterator[str]:
         shutil.rmtree(folder / "tsdb", ignore_errors=True)
 
 
-def ask(url: str, path: str, **query: str) -> Any:  # noqa: ANN401 - JSON
+def ask(url: str, path: str, **query: str) -> Any:
     """Ask its API; None while it starts."""
     try:
         asked = f"{url}/api/v1/{path}?{urllib.parse.urlencode(query)}"

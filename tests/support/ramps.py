@@ -9,6 +9,7 @@ from sights import NOW, Object, as_stored, decided, serving
 from tiltyard_api.evidence import CanaryCounts, CanaryReport, Tally, Units
 from tiltyard_api.names import CANARY_ANNOTATION
 from tiltyard_api.routing import CanaryRouting, RoutingTable
+from tiltyard_api.v1alpha1.conditions import ConditionType
 from tiltyard_api.v1alpha1.stage import Latch
 from tiltyard_api.v1alpha1.status import Condition, PipelineStatus, StepStatus
 from tiltyard_operator.canaries import to_be_kept, to_be_stored
@@ -28,7 +29,7 @@ FACTS = {
 STEPS = {"steps": [{"weight": 10, "hold": "1m"}, {"weight": 50}, {"weight": 100, "hold": "1m"}]}
 
 
-def canary(ramp: Document | None = None, **guards: Any) -> Document:  # noqa: ANN401 - any guard
+def canary(ramp: Document | None = None, **guards: Any) -> Document:
     """Give `PRICES` with a canary of its two models in place of the split."""
     said = {"stable": "a", "candidate": "b", "ramp": ramp or STEPS}
     said["guards"] = {"minUnits": 20, **guards}
@@ -60,6 +61,7 @@ class Ramp:
         self.silent: dict[str, float] = {}
         """Since when a pod says nothing."""
 
+        self._routing: Object
         self._keep(self.read.pop("routing"))
 
     def look(self, seconds: float = 0.0) -> Decision:
@@ -109,7 +111,7 @@ class Ramp:
     ) -> None:
         """Let a pod count units in the stage that is in force."""
         more = (candidate, errors, stable, bad)
-        self.counts[pod] = tuple(map(sum, zip(self.counts[pod], more, strict=True)))  # type: ignore[assignment]
+        self.counts[pod] = tuple(map(sum, zip(self.counts[pod], more, strict=True)))  # type: ignore[assignment]  # four again
 
     def lose(self, pod: str) -> None:
         """Let a pod go without a word."""
@@ -130,7 +132,7 @@ class Ramp:
 
     def says(self, kind: str) -> Condition:
         """Give a condition."""
-        found = condition(self.status.conditions, kind)  # type: ignore[arg-type]
+        found = condition(self.status.conditions, ConditionType(kind))
         assert found, f"nothing is said of {kind}"
         return found
 

@@ -93,13 +93,13 @@ def settled(engine: Engine, offered: int, stream: str = "inferences") -> Balance
     return eventually(lambda: balance(engine, stream), lambda b: b.offered == offered and b.settled)
 
 
-def rows(place: Path | str, **wanted: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - as `read` takes them
+def rows(place: Path | str, **wanted: Any) -> list[dict[str, Any]]:
     """Read records back, with everything."""
     table = read(place, NAME, dataset_exclude=(), **wanted)
     return [dict(row) for row in table.to_pylist()]
 
 
-def ids(place: Path | str, **wanted: Any) -> list[str]:  # noqa: ANN401 - likewise
+def ids(place: Path | str, **wanted: Any) -> list[str]:
     """Ids of the rows that are there."""
     return [row["metadata.inference_id"] for row in rows(place, **wanted)]
 

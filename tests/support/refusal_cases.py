@@ -36,7 +36,7 @@ class Case:
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
-def wrong(**values: Any) -> bytes:  # noqa: ANN401 - whatever JSON holds
+def wrong(**values: Any) -> bytes:
     """Send two rows of which the second is wrong."""
     return post([GOOD_ROW, GOOD_ROW | values], "typed")
 

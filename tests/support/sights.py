@@ -39,7 +39,7 @@ SETTINGS: Settings = read(
 )
 
 
-def as_stored(document: Object, generation: int = 1, **changes: Any) -> Object:  # noqa: ANN401 - any field
+def as_stored(document: Object, generation: int = 1, **changes: Any) -> Object:
     """Give a manifest as the API server has it."""
     metadata = {"namespace": "default", "uid": UID, "generation": generation}
     stored = copy.deepcopy(document)
@@ -97,7 +97,7 @@ def trial_pod(job_uid: str, message: str) -> Object:
     }
 
 
-def engine_pod(name: str, plan: str, **changes: Any) -> Object:  # noqa: ANN401 - any field
+def engine_pod(name: str, plan: str, **changes: Any) -> Object:
     """Give a pod that serves."""
     return {
         "apiVersion": "v1",
@@ -129,7 +129,7 @@ def rolled_out(deployment: Object, pods: int, **status: int) -> Object:
     return live | {"status": {"observedGeneration": 3, **done, **status}}
 
 
-def decided(document: Object, **read: Any) -> tuple[Observed, Decision]:  # noqa: ANN401 - fields of Read
+def decided(document: Object, **read: Any) -> tuple[Observed, Decision]:
     """Observe and decide."""
     now, memory = read.pop("now", NOW), read.pop("memory", Memory())
     said: Mapping[str, Answer] = read.pop("said", {})
@@ -159,7 +159,7 @@ def objects_of(
     return build(wanted, settings)
 
 
-def figures(requests: int, **changes: Any) -> VariantFigures:  # noqa: ANN401 - any field
+def figures(requests: int, **changes: Any) -> VariantFigures:
     """Give what an engine says of a variant each of whose requests took between 1 and 2 ms."""
     seconds = Histogram(bounds=(0.001, 0.002), counts=(0, requests, 0), sum=0.0015 * requests)
     said = {"requests": requests, "rows": requests, "errors": 0, "seconds": seconds}
@@ -170,7 +170,7 @@ def serving(
     document: Object,
     facts: Mapping[str, ResolvedModel],
     pods: int = 2,
-    **read: Any,  # noqa: ANN401 - fields of Read
+    **read: Any,
 ) -> Object:
     """Give what there is to read of a Pipeline that serves, as fields of `Read`."""
     seen, decision = decided(document, facts=facts, **read)

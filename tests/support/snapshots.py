@@ -91,7 +91,7 @@ def snapshot(kubectl: Kubectl, name: str) -> dict[str, str]:
     return found | {"status": _CODES.sub(number_of, text_of(pipeline["status"]))}
 
 
-def _lasting(value: Any) -> Any:  # noqa: ANN401 - anything of JSON
+def _lasting(value: Any) -> Any:
     """Leave out what passes, and what others wrote."""
     if isinstance(value, dict):
         ours = "kind" not in value or "metadata" not in value

@@ -26,7 +26,7 @@ STATUS_OF = {
 }
 
 
-def _arrow(media: str, kind: Any) -> Face:  # noqa: ANN401 - pyarrow has no types
+def _arrow(media: str, kind: Any) -> Face:
     def write(asked: Asked) -> tuple[bytes, Mapping[str, str]]:
         columns = {"x": pa.array(asked.xs, kind)}
         if asked.users:
@@ -81,7 +81,7 @@ class GrpcFace:
         plane.turns.idle()
         return told
 
-    def _message(self, asked: Asked) -> Any:  # noqa: ANN401 - a message
+    def _message(self, asked: Asked) -> Any:
         message = service_pb2.ModelInferRequest(model_name=NAME, id=asked.own_id or "")
         columns: list[tuple[str, str, list[int], str, list[Any]]] = [
             ("x", "FP32", [len(asked.xs), 1], "fp32_contents", list(asked.xs))
@@ -97,7 +97,7 @@ class GrpcFace:
                 getattr(tensor.contents, field).extend(values)
         return message
 
-    def _told(self, message: Any, metadata: Any) -> Told:  # noqa: ANN401 - untyped
+    def _told(self, message: Any, metadata: Any) -> Told:
         assert bool(message.raw_output_contents) == self.raw
         given: dict[str, Numbers] = {}
         for at, output in enumerate(message.outputs):
@@ -124,13 +124,13 @@ def _bytes(values: list[Any]) -> bytes:
     return np.array(values, "<f4").tobytes()
 
 
-def _refused(error: Any) -> Told:  # noqa: ANN401 - untyped
+def _refused(error: Any) -> Told:
     headers = _headers(error.trailing_metadata())
     answer = Answer(STATUS_OF[error.code()], headers, b"")
     return Told(answer.status, [], [], headers["X-Tiltyard-Reason"], error.details(), answer)
 
 
-def _headers(metadata: Any) -> dict[str, str]:  # noqa: ANN401 - untyped
+def _headers(metadata: Any) -> dict[str, str]:
     """Metadata as headers, which are written with capitals."""
     return {name.title(): value for name, value in metadata}
 

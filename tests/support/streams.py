@@ -115,7 +115,7 @@ def log_evidence(bad: Counts, both: Counts, expected: Numbers) -> Numbers:
     return np.asarray(mixture - bad * np.log(expected) - (both - bad) * np.log(1 - expected))
 
 
-def worse(bad: Counts, both: Counts, share: Numbers, margin: float, alpha: float) -> Any:  # noqa: ANN401 - an array of truths
+def worse(bad: Counts, both: Counts, share: Numbers, margin: float, alpha: float) -> Any:
     """Where counts say that the candidate is worse than the margin puts up with."""
     inside = np.where((share > 0) & (share < 1), share, 0.5)
     expected = inside * (1 + margin) / (inside * (1 + margin) + 1 - inside)

@@ -108,8 +108,7 @@ def switch(kubectl: Kubectl, document: Object, variant: str, pods: list[Pod]) ->
     """
     began = time.monotonic()
     kubectl.apply(document)
-    for pod in pods:
-        await_that(lambda pod=pod: pod.switched(variant, began) is not None, GENEROUS)
+    await_that(lambda: all(one.switched(variant, began) is not None for one in pods), GENEROUS)
     await_ready(kubectl)
     return [seconds for pod in pods if (seconds := pod.switched(variant, began)) is not None]
 

@@ -9,7 +9,7 @@ STREAM = "application/vnd.apache.arrow.stream"
 JSON = "application/json"
 
 
-def packed(table: Any, media: str = FILE, **options: Any) -> bytes:  # noqa: ANN401 - no types
+def packed(table: Any, media: str = FILE, **options: Any) -> bytes:
     """Write a table, or one made of a dictionary of columns."""
     if isinstance(table, dict):
         table = pa.table(table)
@@ -21,7 +21,7 @@ def packed(table: Any, media: str = FILE, **options: Any) -> bytes:  # noqa: ANN
     return body
 
 
-def unpacked(body: bytes, media: str = FILE) -> Any:  # noqa: ANN401 - no types
+def unpacked(body: bytes, media: str = FILE) -> Any:
     """Read a table and hold it against the format."""
     opened = pa.ipc.open_stream if media == STREAM else pa.ipc.open_file
     table = opened(body).read_all()
@@ -29,6 +29,6 @@ def unpacked(body: bytes, media: str = FILE) -> Any:  # noqa: ANN401 - no types
     return table
 
 
-def tensors(values: Any) -> Any:  # noqa: ANN401 - no types
+def tensors(values: Any) -> Any:
     """A column of tensors of one shape."""
     return pa.FixedShapeTensorArray.from_numpy_ndarray(values)

@@ -30,7 +30,8 @@ def rendered(root: Path) -> dict[str, bytes]:
 
 
 def _render(helm: Path, root: Path, values: list[str]) -> bytes:
-    command = [helm, "template", "tiltyard", root / "charts/tiltyard", "--namespace=tiltyard"]
+    chart = root / "charts/tiltyard"
+    command: list[str | Path] = [helm, "template", "tiltyard", chart, "--namespace=tiltyard"]
     done = subprocess.run(  # noqa: S603 - our Helm
         [*command, "--skip-tests", *values], capture_output=True, text=True, check=False
     )

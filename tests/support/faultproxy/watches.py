@@ -108,7 +108,7 @@ class Stream:
         async for chunk in self._spoiler()(self.asked, line):
             await response.write(chunk)
 
-    async def _read(self, content: Any) -> None:  # noqa: ANN401 - aiohttp's reader
+    async def _read(self, content: Any) -> None:
         try:
             while line := await content.readline():
                 self._lines.put_nowait(line)

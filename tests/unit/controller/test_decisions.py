@@ -42,7 +42,7 @@ OURS = {"manager": "tiltyard-operator", "fieldsV1": {"f:spec": {"f:replicas": {}
 THEIRS = {"manager": "kube-controller-manager", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
 
 
-def deployment_of(document: Document, **read: Any) -> Object:  # noqa: ANN401 - fields of Read
+def deployment_of(document: Document, **read: Any) -> Object:
     return objects_of(*decided(document, facts=FACTS, **read))[-1]
 
 

@@ -23,7 +23,7 @@ FACTS = {
 NOTHING = PipelineStatus()
 
 
-def status_of(changes: dict[str, Any] | None = None, **there: Any) -> PipelineStatus:  # noqa: ANN401 - fields of Read
+def status_of(changes: dict[str, Any] | None = None, **there: Any) -> PipelineStatus:
     before = there.pop("before", None)
     made = there.pop("made", {})
     document = make_document(changes)

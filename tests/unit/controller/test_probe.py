@@ -56,7 +56,7 @@ def test_what_is_no_status_is_silence(answer: tuple[int, dict[str, str], bytes])
 
 
 @pytest.mark.parametrize("behave", [hang, trickle], ids=lambda one: one.__name__)
-def test_many_that_do_not_answer_take_no_longer_than_one(behave: Any) -> None:  # noqa: ANN401
+def test_many_that_do_not_answer_take_no_longer_than_one(behave: Any) -> None:
     with ill_behaved(behave, (f"{NETWORK}.4", MANAGEMENT_PORT)):
         prober = Prober(directly())
         started = time.monotonic()

@@ -42,20 +42,20 @@ class Situation:
         return next_look(seen, decision, self.made(Made(seen.workload)), NOW)
 
 
-def situation(changes: Document | None = None, **read: Any) -> Situation:  # noqa: ANN401 - fields of Read
+def situation(changes: Document | None = None, **read: Any) -> Situation:
     """`PRICES`, that serves with two pods, and changes."""
     document = make_document()
     return Situation(make_document(changes), serving(document, FACTS) | read)
 
 
-def rolling(**status: Any) -> Situation:  # noqa: ANN401 - fields of a Deployment's status
+def rolling(**status: Any) -> Situation:
     one = situation()
     deployment = one.read["deployment"]
     deployment["status"] |= status
     return one
 
 
-def waiting(container: Document, init: Document | None = None, **metadata: Any) -> Situation:  # noqa: ANN401 - any
+def waiting(container: Document, init: Document | None = None, **metadata: Any) -> Situation:
     """One pod of the wanted plan that does not serve."""
     one = situation()
     plan = one.read["pods"][0]["metadata"]["labels"]["tiltyard.dev/plan"]
@@ -71,7 +71,7 @@ def waiting(container: Document, init: Document | None = None, **metadata: Any) 
     return one
 
 
-def said(**changes: Any) -> Situation:  # noqa: ANN401 - fields of Answer
+def said(**changes: Any) -> Situation:
     """The second pod answers something else."""
     one = situation()
     one.read["said"]["prices-1"] = replace(one.read["said"]["prices-1"], **changes)
@@ -143,12 +143,12 @@ def scaled_to_zero() -> Situation:
     return Situation(make_document({"spec.deployment.replicas": 0}), one.read)
 
 
-def shared_model(**found: Any) -> Situation:  # noqa: ANN401 - fields of Read
+def shared_model(**found: Any) -> Situation:
     reference = {"name": "c", "modelRef": {"name": "converter"}}
     return situation({"spec.models[2]": reference}, **found)
 
 
-def converter(**status: Any) -> Document:  # noqa: ANN401 - fields of a status
+def converter(**status: Any) -> Document:
     return {
         "apiVersion": "tiltyard.dev/v1alpha1",
         "kind": "Model",
@@ -172,7 +172,7 @@ def python_model() -> Document:
     return model
 
 
-def nothing_yet(**read: Any) -> Situation:  # noqa: ANN401 - fields of Read
+def nothing_yet(**read: Any) -> Situation:
     return Situation(make_document(), read)
 
 
@@ -180,7 +180,7 @@ def refused(reason: ConditionReason) -> Callable[[Made], Made]:
     return lambda made: replace(made, refused=Verdict(reason, "quota exceeded"))
 
 
-def with_other_fact(name: str, fact: Any) -> Situation:  # noqa: ANN401 - a fact or a failure
+def with_other_fact(name: str, fact: Any) -> Situation:
     """A new model of that name, of which a trial said this; the old one serves."""
     changes = {f"spec.models[{'abc'.index(name)}].source.uri": "https://models.example/new.onnx"}
     one = situation(changes)

@@ -33,7 +33,7 @@ def repeater(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
         yield plane
 
 
-def rendered(row: Mapping[str, Any], wanted: set[str], excluded: set[str], *, flat: bool) -> Any:  # noqa: ANN401 - JSON
+def rendered(row: Mapping[str, Any], wanted: set[str], excluded: set[str], *, flat: bool) -> Any:
     """Say slowly what a row of the full answer looks like through the `dataset` parameters."""
 
     def kept(group: str, column: str) -> bool:

@@ -221,7 +221,7 @@ def test_every_format_in_gives_the_same_rows_in_every_format_out(planes: Planes,
             assert [same_floats(r) for r in steady(found)] == [same_floats(r) for r in wanted]
 
 
-def same_floats(value: Any) -> Any:  # noqa: ANN401 - JSON
+def same_floats(value: Any) -> Any:
     """Give values with all floats as float32: records tell fewer digits of the same number."""
     if isinstance(value, dict):
         return {key: same_floats(one) for key, one in value.items()}

@@ -19,7 +19,7 @@ def planes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Planes]:
         yield opened
 
 
-def dictionary(values: Any) -> Any:  # noqa: ANN401 - no types
+def dictionary(values: Any) -> Any:
     return pa.array(values).dictionary_encode()
 
 

@@ -336,7 +336,7 @@ def test_a_bad_python_model_gets_a_reason(
     assert words in (found.fault or "")
 
 
-def pinned(uri: str, data: bytes = LINEAR, **fields: Any) -> dict[str, Any]:  # noqa: ANN401
+def pinned(uri: str, data: bytes = LINEAR, **fields: Any) -> dict[str, Any]:
     digest = hashlib.sha256(data).hexdigest()
     basis = {"model": "m", "framework": "onnx", "uri": uri, "digest": digest, "size": len(data)}
     return {**basis, **fields}

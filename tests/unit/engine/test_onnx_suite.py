@@ -26,7 +26,7 @@ def records(feeds: dict[str, Array]) -> list[dict[str, Any]]:
 def same_bits(answer: Answer, outputs: dict[str, Array]) -> bool:
     """Whether an answer holds the very bits, and null exactly where there is no number."""
 
-    def number(value: Any) -> Any:  # noqa: ANN401 - nested lists of numbers
+    def number(value: Any) -> Any:
         if isinstance(value, list):
             return [number(one) for one in value]
         return math.nan if value is None else value

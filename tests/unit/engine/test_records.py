@@ -144,7 +144,7 @@ def test_what_is_wrong_is_named_with_reason_column_row_and_remedy(
 def test_values_arrive_as_the_models_type_without_loss(
     tensors: str,
     values: list[Any],
-    expected: Any,  # noqa: ANN401 - whatever numpy takes
+    expected: Any,
 ) -> None:
     kind = tensors.split()[1].partition("[")[0]
     dtype = object if kind == "string" else kind

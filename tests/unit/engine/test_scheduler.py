@@ -48,7 +48,7 @@ def bench(folder: Path, cost: Cost, data: bytes | None = None) -> Iterator[Bench
             opened_plane.plan, opened_plane.table, opened_plane.sessions, lambda _: {}
         )
         turns = CountedTurns()
-        scheduler = Scheduler(turns, opened_plane.context, 2)  # type: ignore[arg-type]
+        scheduler = Scheduler(turns, opened_plane.context, 2)
         try:
             yield Bench(plane, scheduler, turns)
         finally:

@@ -41,7 +41,7 @@ PRODUCTS = shutil.ignore_patterns("*.onnx", "*.zip", "*.json", "*.jpg")
 Array = np.ndarray[Any, Any]
 
 
-def quality(name: str) -> Any:  # noqa: ANN401 - JSON
+def quality(name: str) -> Any:
     return RECORD["examples"][name]["quality"]
 
 

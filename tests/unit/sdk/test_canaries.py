@@ -67,7 +67,7 @@ def pipeline(*steps: Object) -> Object:
     return {"metadata": head, "status": status}
 
 
-def step(name: str = "swap", **fields: Any) -> Object:  # noqa: ANN401 - any field
+def step(name: str = "swap", **fields: Any) -> Object:
     variants = [
         {"model": "new", "weight": 25, "effective": 0.25, "units": 40, "errorShare": 0.0125},
         {"model": "old", "weight": 75, "effective": 0.75, "requests": 1_200_000, "p99": 0.0123},

@@ -79,7 +79,7 @@ def test_a_saved_model_is_a_folder(tmp_path: Path) -> None:
 def test_recognising_runs_nothing_of_a_pickle(tmp_path: Path) -> None:
     class Hostile:
         def __reduce__(self) -> tuple[object, tuple[str]]:
-            return Path.touch, (str(tmp_path / "ran"),)  # type: ignore[return-value]
+            return Path.touch, (str(tmp_path / "ran"),)
 
     (tmp_path / "model.pkl").write_bytes(pickle.dumps(Hostile()))
     with pytest.raises(Failure, match="is a pickle of pathlib's: say which framework wrote it"):
@@ -224,7 +224,7 @@ def test_names_that_no_entry_can_hold_are_left_to_the_graph(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("tool", {tool.environment: tool for tool in TOOLS.values()}.values())
 def test_what_converts_is_locked_by_hashes(tool: object) -> None:
-    lines = tool.requirements.read_text().replace("\\\n", "").splitlines()  # type: ignore[attr-defined]
+    lines = tool.requirements.read_text().replace("\\\n", "").splitlines()
     assert lines
     assert all("==" in line and "--hash=sha256:" in line for line in lines)
 

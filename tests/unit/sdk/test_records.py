@@ -57,7 +57,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def found(root: Path, **wanted: Any) -> list[int]:  # noqa: ANN401 - as `read` takes them
+def found(root: Path, **wanted: Any) -> list[int]:
     return [int(x) for x in read(root, "p", **wanted)["in.x"].to_pylist()]
 
 

@@ -27,8 +27,8 @@ class Answers(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         length = int(self.headers["Content-Length"])
-        self.server.asked.append((self.path, dict(self.headers), self.rfile.read(length)))  # type: ignore[attr-defined]
-        answers = self.server.answers  # type: ignore[attr-defined]
+        self.server.asked.append((self.path, dict(self.headers), self.rfile.read(length)))
+        answers = self.server.answers
         status, headers, body = answers.pop(0) if len(answers) > 1 else answers[0]
         self.send_response(status)
         for key, value in {**headers, "Content-Length": str(len(body))}.items():
@@ -51,11 +51,11 @@ Answer = tuple[int, dict[str, str], bytes]
 def answering(*answers: Answer) -> Iterator[tuple[str, list[tuple[str, dict[str, str], bytes]]]]:
     """A server of plain HTTP: its address, and what it was asked."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    server.answers, server.asked = list(answers), []  # type: ignore[attr-defined]
+    server.answers, server.asked = list(answers), []
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}", server.asked  # type: ignore[attr-defined]
+        yield f"http://127.0.0.1:{server.server_port}", server.asked
     finally:
         server.shutdown()
         thread.join()

@@ -28,7 +28,7 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
         yield plane
 
 
-def question(shape: tuple[int, ...] = ROWS.shape, *, raw: bool = True) -> Any:  # noqa: ANN401
+def question(shape: tuple[int, ...] = ROWS.shape, *, raw: bool = True) -> Any:
     message = InferRequest(model_name="tested")
     tensor = message.inputs.add(name="x", datatype="FP32", shape=shape)
     if raw:
@@ -38,7 +38,7 @@ def question(shape: tuple[int, ...] = ROWS.shape, *, raw: bool = True) -> Any:  
     return message
 
 
-def ask(plane: Plane, message: Any) -> Response:  # noqa: ANN401 - a message
+def ask(plane: Plane, message: Any) -> Response:
     face = GrpcFace(plane.plan, Signature(plane.plan, plane.sizes.rows))
     given_back: list[Response] = []
     request = Incoming("POST", "", "", {}, b"", message)

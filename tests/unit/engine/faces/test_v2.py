@@ -187,13 +187,13 @@ def test_every_type_keeps_its_bits_in_json_and_in_bytes(tmp_path: Path, tensor_t
     if tensor_type == "string":
         values, data = ["", "é\n", '"'], b"".join(_prefixed(t) for t in ("", "é\n", '"'))
     else:
-        dtype = DTYPES[tensor_type]  # type: ignore[index]  # the words are equal
+        dtype = DTYPES[tensor_type]
         array = np.array([0, 1, 1 if dtype.kind == "b" else 100.5], dtype)
         if dtype.kind in "iu":
             array[2] = np.iinfo(dtype).max
         values, data = array.tolist(), array.tobytes()
     with opened(tmp_path, {"m": graphs.identity(str(tensor_type))}) as plane:
-        fields = {"datatype": DATATYPES[tensor_type], "shape": [3, 1]}  # type: ignore[index]
+        fields = {"datatype": DATATYPES[tensor_type], "shape": [3, 1]}
         in_json = infer(plane, tensor(data=values, **fields))
         assert in_json.json["outputs"][0]["data"] == values
         in_bytes = with_bytes(

@@ -99,7 +99,7 @@ input()
 """
     command = [sys.executable, "-c", script]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    first, second = (subprocess.Popen(command, text=True, **pipes) for _ in range(2))  # type: ignore[call-overload]
+    first, second = (subprocess.Popen(command, text=True, **pipes) for _ in range(2))
     assert first.stdout
     assert second.stdout
     taken = {first.stdout.readline(), second.stdout.readline()}

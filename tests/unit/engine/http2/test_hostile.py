@@ -185,8 +185,8 @@ def test_connections_beyond_the_limit_are_told() -> None:
     assert "try again later" in said
 
 
-def test_a_handler_that_fails_ends_its_stream_only(capsys: Any) -> None:  # noqa: ANN401
-    def failing(head: Any, stream: Any) -> Any:  # noqa: ANN401
+def test_a_handler_that_fails_ends_its_stream_only(capsys: Any) -> None:
+    def failing(head: Any, stream: Any) -> Any:
         raise RuntimeError(head, stream)
 
     wire = Wire(failing)

@@ -91,7 +91,7 @@ def test_the_end_loses_nothing_that_was_on_its_way() -> None:
 
     def application(head: object, stream: object) -> Echo:
         del head
-        later.append(Silent(None, stream))  # type: ignore[arg-type]
+        later.append(Silent(None, stream))
         return later[-1]
 
     wire = Wire(application, LIMITS)

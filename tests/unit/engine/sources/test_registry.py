@@ -22,7 +22,7 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()
 ACCESS = Access(addresses=Addresses(EVERYWHERE))
 
 
-def layer(title: str = "model.onnx", **fields: Any) -> dict[str, Any]:  # noqa: ANN401
+def layer(title: str = "model.onnx", **fields: Any) -> dict[str, Any]:
     return {
         "mediaType": "application/octet-stream",
         "digest": f"sha256:{DIGEST}",
