@@ -69,7 +69,7 @@ def open_layer(uri: str, parts: SplitResult, access: Access) -> Iterator[Stream]
     with fetched(url, access, {}, mine) as answer:
         yield Stream(
             answer.stream.pieces,
-            size=layer["size"],
+            size=int(layer["size"]),
             address=f"oci://{place.host}/{place.repository}@{found}{fragment}",
             digest=layer["digest"].removeprefix("sha256:"),
         )
@@ -86,7 +86,7 @@ def _place(uri: str, parts: SplitResult) -> _Place:
 def _layer(place: _Place, data: bytes) -> dict[str, Any]:
     """Find the layer that is meant."""
     try:
-        manifest = json.loads(data)
+        manifest = _parsed(data)
         layers = [
             (str(one.get("annotations", {}).get(TITLE, "")), one)
             for one in manifest["layers"]
@@ -137,7 +137,7 @@ def _answered(challenge: str, place: _Place, access: Access) -> dict[str, str]:
     url = f"{realm}{'&' if '?' in realm else '?'}{urlencode(asked)}"
     with fetched(url, access, {}, credentials) as answer:
         try:
-            given = json.loads(_small(answer))
+            given = _parsed(_small(answer))
             token = given.get("token") or given["access_token"]
         except (ValueError, KeyError, AttributeError) as error:
             raise ArtifactError(
@@ -156,7 +156,7 @@ def _credentials(host: str, access: Access) -> dict[str, str]:
         except OSError:
             text = None
     try:
-        known = json.loads(text or "{}").get("auths", {})
+        known = _parsed(text or "{}").get("auths", {})
         entry = known.get(host) or known.get(f"https://{host}") or {}
         if host in ALIASES:
             entry = entry or known.get(DOCKER_HUB) or {}
@@ -171,6 +171,19 @@ def _credentials(host: str, access: Access) -> dict[str, str]:
             " kubectl create secret docker-registry",
         ) from error
     return basic(user, password) if user else {}
+
+
+def _parsed(text: bytes | str) -> Any:  # noqa: ANN401 - whatever JSON holds
+    """Read JSON of strangers.
+
+    Raises:
+        ValueError: it is none, or nested too deep to be any that is meant.
+
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deep") from error
 
 
 def _small(answer: Answer) -> bytes:

@@ -86,6 +86,13 @@ def test_images_come_nested_flat_or_as_tensors(planes: Planes) -> None:
         assert answer["out"].to_pylist() == [{"y": one} for one in (values * 2).tolist()]
 
 
+@pytest.mark.parametrize("told", [b"no JSON", b'{"\xff": [3]}', b"[" * 100_000, b'{"shape": [-3]}'])
+def test_a_shape_that_nobody_can_read_is_passed_over(planes: Planes, told: bytes) -> None:
+    rows = pa.array([[1, 2, 3]], pa.list_(F4))
+    table = pa.table([rows], pa.schema([pa.field("x", rows.type, metadata={b"tensor_type": told})]))
+    assert sent(planes["vector"], packed(table)).out() == [[2, 4, 6]]
+
+
 def test_rows_may_differ_in_length_where_the_model_takes_any(planes: Planes) -> None:
     rows = pa.array([[1, 2], [], [3]], pa.list_(F4))
     assert sent(planes["any length"], packed({"x": rows})).out() == [[3], [0], [3]]

@@ -145,7 +145,7 @@ def _told_shape(field: ArrowField, shape: list[int]) -> list[int]:
         return shape
     try:
         inner = msgspec.json.decode(told, type=dict[str, list[int]])["shape"]
-    except (msgspec.DecodeError, KeyError):
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
         return shape
     fits = min(inner, default=0) >= 0 and len(inner) > 1 and math.prod(inner) == shape[0]
     return inner if fits else shape

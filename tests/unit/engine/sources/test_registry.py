@@ -59,6 +59,12 @@ def test_the_only_layer_is_the_model(tmp_path: Path, rest: str) -> None:
         assert giver.asked[0].headers["accept"] == "application/vnd.oci.image.manifest.v1+json"
 
 
+def test_a_size_that_is_a_text_is_a_number_all_the_same(tmp_path: Path) -> None:
+    with giving() as giver:
+        registry(giver, manifest(layer(size=str(len(CONTENT)))))
+        assert fetch(uri_of(giver), None, ACCESS, tmp_path).size == len(CONTENT)
+
+
 def test_one_of_several_layers_is_named_by_its_title(tmp_path: Path) -> None:
     with giving() as giver:
         other = layer("README.md", digest=f"sha256:{'0' * 64}")
@@ -147,6 +153,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str, Reason, str]] = {
         "is no artifact with layers: push the file, as in `oras push",
     ),
     "no JSON": (lambda: b"<html>", ":v1", Reason.SOURCE_UNSUPPORTED, "is no artifact with"),
+    "brackets alone": (lambda: b"[" * 100_000, ":v1", Reason.SOURCE_UNSUPPORTED, "is no artifact"),
     "a tar archive": (
         lambda: manifest(layer(mediaType="application/vnd.oci.image.layer.v1.tar+gzip")),
         ":v1",
