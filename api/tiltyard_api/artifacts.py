@@ -88,6 +88,6 @@ class TrialReport(Contract):
             try:
                 packed = base64.b64decode(data["packed"], validate=True)
                 return json.loads(zlib.decompressobj().decompress(packed, MOST_UNPACKED))
-            except zlib.error as error:
+            except (zlib.error, RecursionError) as error:
                 raise ValueError("what was packed is damaged") from error
         return data

@@ -14,8 +14,9 @@ from tiltyard_api.v1alpha1.experiment import SCORE_PATTERN
 from tiltyard_api.v1alpha1.hashkey import HEADER_PATTERN
 from tiltyard_api.v1alpha1.metadata import NAMESPACE_PATTERN
 from tiltyard_api.v1alpha1.models import NAME_PATTERN, SECRET_PATTERN, SHA256_PATTERN, URI_PATTERN
-from tiltyard_api.v1alpha1.pod import ENV_PATTERN, KEY_PATTERN, VALUE_PATTERN
+from tiltyard_api.v1alpha1.pod import ENV_PATTERN
 from tiltyard_api.v1alpha1.records import COLUMN_PATTERN, SINK_PATTERN
+from tiltyard_api.v1alpha1.scheduling import KEY_PATTERN, VALUE_PATTERN
 from tiltyard_api.v1alpha1.steps import REFERENCE_PATTERN
 from tiltyard_api.v1alpha1.volumes import DNS_PATTERN, PATH_PATTERN
 

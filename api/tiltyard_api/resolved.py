@@ -3,7 +3,7 @@
 from pydantic import ConfigDict, Field
 
 from tiltyard_api.base import Contract
-from tiltyard_api.v1alpha1.models import ModelEntry
+from tiltyard_api.v1alpha1.models import SHA256_PATTERN, ModelEntry
 
 
 class GraphTensor(Contract):
@@ -25,7 +25,7 @@ class GraphTensor(Contract):
 class ResolvedModel(Contract):
     """Facts about an artifact that plans are compiled from."""
 
-    digest: str = Field(pattern="^[0-9a-f]{64}$")
+    digest: str = Field(pattern=SHA256_PATTERN)
     """SHA-256 of the artifact's bytes."""
 
     size: int = Field(ge=0)

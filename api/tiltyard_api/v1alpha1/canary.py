@@ -10,6 +10,8 @@ from tiltyard_api.v1alpha1.models import Label
 MOST_CANARIES = 4
 """Canaries of one Pipeline: what is known of their users must fit into one ConfigMap."""
 
+ONE_RAMP = "give exactly one of linear and steps: how the share grows"
+
 
 class LinearRamp(Contract):
     """Ten stages of equal height and length."""
@@ -38,7 +40,7 @@ class Ramp(Contract):
         json_schema_extra=cel(
             (
                 "has(self.linear) != has(self.steps)",
-                "give exactly one of linear and steps: how the share grows",
+                ONE_RAMP,
             ),
             (
                 "!has(self.steps) || self.steps.map(s, s.weight).isSorted()",

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
 from tiltyard_api.faults import Fault
-from tiltyard_api.v1alpha1.canary import MOST_CANARIES
+from tiltyard_api.v1alpha1.canary import MOST_CANARIES, ONE_RAMP
+from tiltyard_api.v1alpha1.hashkey import ONE_KEY
 from tiltyard_api.v1alpha1.written import Data, entries, mapping, present
 
 
@@ -12,8 +13,7 @@ def of_hash_key(step: Data, path: str) -> Iterator[Fault]:
     """A key comes from one place."""
     key = step.get("hashKey")
     if isinstance(key, Mapping) and present(key, "field") == present(key, "header"):
-        remedy = "give exactly one of field and header: where the key comes from"
-        yield Fault(f"{path}.hashKey", remedy)
+        yield Fault(f"{path}.hashKey", ONE_KEY)
 
 
 def canaries_fit(spec: Data) -> Iterator[Fault]:
@@ -31,8 +31,7 @@ def of_canary(canary: Data, path: str) -> Iterator[Fault]:
     yield from of_hash_key(canary, path)
     ramp = canary.get("ramp")
     if isinstance(ramp, Mapping) and present(ramp, "linear") == present(ramp, "steps"):
-        remedy = "give exactly one of linear and steps: how the share grows"
-        yield Fault(f"{path}.ramp", remedy)
+        yield Fault(f"{path}.ramp", ONE_RAMP)
     weights = [(n, step.get("weight")) for n, step in entries(mapping(canary, "ramp"), "steps")]
     numbers = [(n, one) for n, one in weights if isinstance(one, int | float)]
     for (_, low), (index, high) in pairwise(numbers):

@@ -6,6 +6,8 @@ from tiltyard_api.base import Contract, cel
 from tiltyard_api.quantities import Quantity
 from tiltyard_api.v1alpha1.pod import Pod
 
+ONE_SIZE = "the number of pods is fixed or follows the load: keep replicas or autoscaling"
+
 
 class Autoscaling(Contract):
     """As many pods as the load of their cpus asks for."""
@@ -33,7 +35,7 @@ class Deployment(Contract):
         json_schema_extra=cel(
             (
                 "!(has(self.replicas) && has(self.autoscaling))",
-                "the number of pods is fixed or follows the load: keep replicas or autoscaling",
+                ONE_SIZE,
             )
         )
     )

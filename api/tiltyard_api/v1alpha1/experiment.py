@@ -18,6 +18,8 @@ DIVIDING = ("split", "canary", "interleave")
 
 DEFAULT_THRESHOLD = 0.5
 
+ONE_LABEL = "an id carries one score: keep one label"
+
 
 class MetricKind(StrEnum):
     """What the values of a metric are."""
@@ -85,7 +87,7 @@ class Experiment(Contract):
             ),
             (
                 "self.metrics.filter(m, m.kind == 'label').size() <= 1",
-                "an id carries one score: keep one label",
+                ONE_LABEL,
                 ".metrics",
             ),
         )

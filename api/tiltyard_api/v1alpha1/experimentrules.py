@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from tiltyard_api.faults import Fault
-from tiltyard_api.v1alpha1.experiment import DIVIDING, MetricKind
+from tiltyard_api.v1alpha1.experiment import DIVIDING, ONE_LABEL, MetricKind
 from tiltyard_api.v1alpha1.written import Data, entries, mapping, present, repeated, texts
 
 PATH = "spec.experiment"
@@ -21,7 +21,7 @@ def of_experiment(spec: Data) -> Iterator[Fault]:
         fault = "the verdict is by another metric already: keep one goal"
         yield Fault(f"{PATH}.metrics[{index}].goal", fault)
     for index in [index for index, one in metrics if one.get("kind") == MetricKind.LABEL][1:]:
-        yield Fault(f"{PATH}.metrics[{index}].kind", "an id carries one score: keep one label")
+        yield Fault(f"{PATH}.metrics[{index}].kind", ONE_LABEL)
     ranked = any(present(step, "interleave") for _, step in entries(spec, "steps"))
     steps = {name for _, step in entries(spec, "steps") for name in texts(step, "name")}
     for index, metric in metrics:

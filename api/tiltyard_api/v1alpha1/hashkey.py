@@ -9,6 +9,8 @@ from tiltyard_api.v1alpha1.models import TensorName
 
 HEADER_PATTERN = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
 
+ONE_KEY = "give exactly one of field and header: where the key comes from"
+
 
 class HashKey(Contract):
     """What ties a user to a variant."""
@@ -17,7 +19,7 @@ class HashKey(Contract):
         json_schema_extra=cel(
             (
                 "has(self.field) != has(self.header)",
-                "give exactly one of field and header: where the key comes from",
+                ONE_KEY,
             ),
         )
     )

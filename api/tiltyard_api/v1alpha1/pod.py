@@ -14,11 +14,6 @@ from tiltyard_api.v1alpha1.scheduling import Affinity, Key, Toleration, Topology
 from tiltyard_api.v1alpha1.volumes import Mount, ObjectName, Volume
 
 ENV_PATTERN = "^[A-Za-z_][A-Za-z0-9_]*$"
-KEY_PATTERN = r"^([a-z0-9]([-.a-z0-9]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
-VALUE_PATTERN = "^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$"
-
-LabelKey = Annotated[str, Field(pattern=KEY_PATTERN, max_length=317)]
-LabelValue = Annotated[str, Field(pattern=VALUE_PATTERN, max_length=63)]
 
 VALUES_FROM = ("secretKeyRef", "configMapKeyRef", "fieldRef")
 
@@ -30,6 +25,7 @@ OUR_VARIABLES = ("TILTYARD_", "PYTHON", "LD_")
 
 LABEL_TAKEN = f"what begins with {' or '.join(OUR_LABELS)} is set by the operator: remove it"
 VARIABLE_TAKEN = f"what begins with {', '.join(OUR_VARIABLES)} is the engine's own: remove it"
+ONE_VALUE = "a variable has one value: keep value or valueFrom"
 NO_SUCH_VOLUME = "a mount names a volume that volumes does not list: add it there"
 
 
@@ -78,7 +74,7 @@ class Variable(Contract):
         json_schema_extra=cel(
             (
                 "!(has(self.value) && has(self.valueFrom))",
-                "a variable has one value: keep value or valueFrom",
+                ONE_VALUE,
             ),
             (
                 begins_with_none("self.name", *OUR_VARIABLES),
@@ -132,10 +128,10 @@ class Pod(Contract):
         )
     )
 
-    labels: dict[LabelKey, LabelValue] | None = Field(default=None, max_length=32)
+    labels: dict[Key, Value] | None = Field(default=None, max_length=32)
     """Added to those by which pods are found."""
 
-    annotations: dict[LabelKey, Annotated[str, Field(max_length=4096)]] | None = Field(
+    annotations: dict[Key, Annotated[str, Field(max_length=4096)]] | None = Field(
         default=None, max_length=32
     )
     """Notes on the pods, such as for a monitor."""

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 
 from tiltyard_api.faults import Fault
+from tiltyard_api.v1alpha1.deployment import ONE_SIZE
 from tiltyard_api.v1alpha1.pod import (
     LABEL_TAKEN,
+    ONE_VALUE,
     OUR_LABELS,
     OUR_VARIABLES,
     VALUES_FROM,
@@ -24,8 +26,7 @@ from tiltyard_api.v1alpha1.written import Data, entries, mapping, present, repea
 def of_deployment(deployment: Data, path: str) -> Iterator[Fault]:
     """Every rule that a deployment breaks."""
     if present(deployment, "replicas") and present(deployment, "autoscaling"):
-        message = "the number of pods is fixed or follows the load: keep replicas or autoscaling"
-        yield Fault(path, message)
+        yield Fault(path, ONE_SIZE)
     scaling = mapping(deployment, "autoscaling")
     fewest, most = scaling.get("min"), scaling.get("max")
     if isinstance(fewest, int) and isinstance(most, int) and fewest > most:
@@ -58,7 +59,7 @@ def _variable(variable: Data, path: str) -> Iterator[Fault]:
     if any(name.startswith(OUR_VARIABLES) for name in texts(variable, "name")):
         yield Fault(f"{path}.name", VARIABLE_TAKEN)
     if present(variable, "value") and present(variable, "valueFrom"):
-        yield Fault(path, "a variable has one value: keep value or valueFrom")
+        yield Fault(path, ONE_VALUE)
     source = variable.get("valueFrom")
     if isinstance(source, dict):
         yield from _one_kind(source, VALUES_FROM, f"{path}.valueFrom")

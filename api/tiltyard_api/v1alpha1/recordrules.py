@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from tiltyard_api.faults import Fault
+from tiltyard_api.v1alpha1.records import SECRET_UNUSED
 from tiltyard_api.v1alpha1.written import Data, mapping, present
 
 
@@ -12,8 +13,7 @@ def of_records(records: Data, path: str) -> Iterator[Fault]:
     uri = sink.get("uri")
     local = isinstance(uri, str) and uri.startswith(("stdout:", "file:"))
     if local and present(sink, "secretName"):
-        message = "only an object store is written with a Secret: remove secretName"
-        yield Fault(f"{path}.sink.secretName", message)
+        yield Fault(f"{path}.sink.secretName", SECRET_UNUSED)
     excluded, hashed = (_names(records, field) for field in ("exclude", "hash"))
     for index, column in enumerate(hashed):
         if column in excluded:

@@ -14,6 +14,8 @@ COLUMN_PATTERN = r"^(in|out)\..+$"
 Column = Annotated[str, StringConstraints(pattern=COLUMN_PATTERN, max_length=68)]
 """`in.NAME` or `out.NAME`, as records spell it."""
 
+SECRET_UNUSED = "only an object store is written with a Secret: remove secretName"  # noqa: S105 - words
+
 
 class Sink(Contract):
     """Where records go."""
@@ -22,7 +24,7 @@ class Sink(Contract):
         json_schema_extra=cel(
             (
                 "!has(self.secretName) || !(self.uri == 'stdout:' || self.uri.startsWith('file:'))",
-                "only an object store is written with a Secret: remove secretName",
+                SECRET_UNUSED,
                 ".secretName",
             ),
         )

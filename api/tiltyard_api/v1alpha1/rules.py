@@ -16,7 +16,7 @@ from tiltyard_api.v1alpha1.experimentrules import of_experiment
 from tiltyard_api.v1alpha1.models import CONFIGURED, ENGINE_MEMORY, Framework, workers_bytes
 from tiltyard_api.v1alpha1.podrules import of_deployment
 from tiltyard_api.v1alpha1.recordrules import of_records
-from tiltyard_api.v1alpha1.steps import KINDS
+from tiltyard_api.v1alpha1.steps import BUDGET_UNUSED, IS_THE_REQUEST, KINDS, NOTHING_SERVED
 from tiltyard_api.v1alpha1.validations import IS_RESERVED, RESERVED
 from tiltyard_api.v1alpha1.written import Data, entries, mapping, present, repeated, texts
 
@@ -52,7 +52,7 @@ def of_pipeline(document: Data) -> Iterator[Fault]:
         yield from _interleave(mapping(step, "interleave"), f"{path}.interleave")
         yield from _references(mapping(step, "inputs"), earlier, f"{path}.inputs")
         if step.get("name") == "request":
-            yield Fault(f"{path}.name", "'request' means the request in inputs: rename the step")
+            yield Fault(f"{path}.name", IS_THE_REQUEST)
         earlier.update(texts(step, "name"))
 
 
@@ -149,7 +149,7 @@ def _split(split: Data, path: str) -> Iterator[Fault]:
     yield from repeated(split, "variants", "model", path)
     variants = [variant for _, variant in entries(split, "variants")]
     if variants and all(variant.get("weight") == 0 for variant in variants):
-        yield Fault(f"{path}.variants", "all weights are 0: nothing could be served; raise one")
+        yield Fault(f"{path}.variants", NOTHING_SERVED)
     yield from of_hash_key(split, path)
 
 
@@ -174,8 +174,7 @@ def _shadow(shadow: Data, path: str) -> Iterator[Fault]:
             where = f"{path}.challengers[{index}].model"
             yield Fault(where, "is the champion, which cannot challenge itself: remove it")
     if present(shadow, "budget") and shadow.get("outputs") != "respond":
-        remedy = "only an answer that waits has a budget: add outputs: respond"
-        yield Fault(f"{path}.budget", remedy)
+        yield Fault(f"{path}.budget", BUDGET_UNUSED)
 
 
 def _validations(spec: Data) -> Iterator[Fault]:

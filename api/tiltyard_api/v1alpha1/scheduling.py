@@ -1,8 +1,4 @@
-"""Where pods may run: the fields of Kubernetes of the same names, with bounds.
-
-What a key or value looks like is Kubernetes' to say, when the Deployment is applied: a pattern at
-each of these many places would make up a quarter of the CRD.
-"""
+"""Where pods may run: the fields of Kubernetes of the same names, with bounds."""
 
 from typing import Annotated, Literal
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from tiltyard_api.base import Contract, cel
+from tiltyard_api.base import Contract, cel, one_of
 from tiltyard_api.quantities import Duration
 from tiltyard_api.v1alpha1.canary import Canary
 from tiltyard_api.v1alpha1.hashkey import HashKey
@@ -15,6 +15,10 @@ REFERENCE_PATTERN = r"^(request|[a-z]([-a-z0-9]*[a-z0-9])?)\..+$"
 
 Reference = Annotated[str, Field(pattern=REFERENCE_PATTERN, max_length=128)]
 """Where a step's input comes from: `request.COLUMN` or `STEP.OUTPUT`."""
+
+NOTHING_SERVED = "all weights are 0: nothing could be served; raise one"
+BUDGET_UNUSED = "only an answer that waits has a budget: add outputs: respond"
+IS_THE_REQUEST = "'request' means the request in inputs: rename the step"
 
 
 class Variant(Contract):
@@ -32,7 +36,7 @@ class Split(Contract):
         json_schema_extra=cel(
             (
                 "self.variants.exists(v, v.weight > 0.0)",
-                "all weights are 0: nothing could be served; raise one",
+                NOTHING_SERVED,
                 ".variants",
             ),
             (
@@ -90,7 +94,7 @@ class Shadow(Contract):
             ),
             (
                 "!has(self.budget) || self.outputs == 'respond'",
-                "only an answer that waits has a budget: add outputs: respond",
+                BUDGET_UNUSED,
                 ".budget",
             ),
         )
@@ -123,12 +127,12 @@ class Step(Contract):
     model_config = ConfigDict(
         json_schema_extra=cel(
             (
-                f"[{', '.join(f'has(self.{kind})' for kind in KINDS)}].exists_one(kind, kind)",
+                one_of(*KINDS),
                 f"a step has exactly one kind: one of {', '.join(KINDS)}",
             ),
             (
                 "self.name != 'request'",
-                "'request' means the request in inputs: rename the step",
+                IS_THE_REQUEST,
                 ".name",
             ),
             (
