@@ -7,8 +7,8 @@ from tiltyard_api.base import canonical
 from tiltyard_api.experimentledger import ExperimentLedger, Heard
 from tiltyard_operator.desired.config import packed
 
-MOST_BYTES = 640 << 10
-"""Of the mebibyte; the rest is for what is counted of canaries and shadows."""
+MOST_BYTES = 448 << 10
+"""Of the mebibyte; the rest is for what is counted of a canary and of shadows, at their largest."""
 
 
 @dataclass(frozen=True, slots=True)

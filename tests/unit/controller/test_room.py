@@ -1,6 +1,7 @@
 """What is kept of feedback stays below its bound, however many engines and weights there were."""
 
 import random
+from base64 import b64decode
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -9,10 +10,14 @@ import pytest
 from feedback import ORIGIN, rates, stratum, sums
 from ledgers import counted
 from makers import make_document, make_resolved
-from sights import NOW, decided, serving
+from sights import NOW, decided, figures, serving
+from tiltyard_api.evidence import CanaryCounts, CanaryLedger, Tally, Units
 from tiltyard_api.experiment import MOST_STRATA, ExperimentSums
 from tiltyard_api.experimentledger import MOST_GONE, ExperimentLedger, Heard
+from tiltyard_api.figures import Histogram, VariantFigures
+from tiltyard_api.shadowledger import MOST_OVER, Figures, ShadowLedger
 from tiltyard_api.v1alpha1.conditions import ConditionType
+from tiltyard_core.counts import MOST_INCARNATIONS
 from tiltyard_core.experiments.ledger import remember, total
 from tiltyard_operator.desired.config import evidence_config, packed, read_experiment
 from tiltyard_operator.desired.metadata import Owner
@@ -171,3 +176,46 @@ def test_a_status_says_what_there_is_no_room_for(full: ExperimentLedger) -> None
     found = condition(status.conditions, ConditionType.EXPERIMENT_CONCLUSIVE)
     assert found
     assert "no room for the sums of 7 pods" in found.message
+
+
+def test_the_whole_object_is_within_what_an_api_server_takes(full: ExperimentLedger) -> None:
+    """With the largest experiment, a canary of as many engines as are kept apart, and shadows."""
+    chance = random.Random(5)
+
+    def units() -> Units:
+        return Units(count=chance.getrandbits(40))
+
+    def tally() -> Tally:
+        return Tally(units=units(), errors=units(), latency=units(), invalid=units())
+
+    counts = [
+        CanaryCounts(
+            incarnation=f"{chance.getrandbits(128):032x}",
+            stage="s" * 64,
+            keyed=False,
+            stable=tally(),
+            candidate=tally(),
+        )
+        for _ in range(MOST_INCARNATIONS)
+    ]
+
+    def told() -> VariantFigures:
+        bounds = tuple(10.0**power for power in range(-30, 34))
+        histogram = Histogram(
+            bounds=bounds,
+            counts=tuple(chance.getrandbits(30) for _ in range(len(bounds) + 1)),
+            sum=chance.random() * 1e6,
+        )
+        return figures(chance.getrandbits(30), seconds=histogram)
+
+    some: Figures = {
+        f"{step:040}": {f"{model:063}": told() for model in range(9)} for step in range(15)
+    }
+    names = tuple(f"{chance.getrandbits(256):063x}" for _ in range(MOST_OVER))
+    shadows = ShadowLedger(plan="0" * 64, total=some, gone=some, over=names)
+    canary = {"swap": CanaryLedger(stage="s" * 64, known=tuple(counts))}
+    experiment = fitted(full, set()).ledger
+    assert len(packed(experiment)) > 0.9 * MOST_BYTES
+    found = evidence_config(OWNER, canary, experiment, shadows)
+    binary = sum(len(b64decode(text)) for text in found["binaryData"].values())
+    assert binary + sum(len(text) for text in found["data"].values()) < 1 << 20
