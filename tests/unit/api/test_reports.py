@@ -1,4 +1,4 @@
-"""What is read of those who try models, who run strangers' code: nothing that they write ends us."""
+"""Reports of those who try models, and so run strangers' code: nothing in one ends its reader."""
 
 import base64
 import json
