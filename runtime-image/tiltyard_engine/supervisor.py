@@ -46,8 +46,8 @@ HEALTHY_SECONDS = 30.0
 """A child that lived this long starts from the shortest pause again."""
 
 LAST_WORD_SECONDS = 3.0
-"""How long the sums of feedback can be read after the last was counted: an operator that follows a
-pod which goes looks every second."""
+"""How long sums of feedback, and of what challengers did, can be read after the last answer: an
+operator that follows a pod which goes looks every second."""
 
 EXTRA_SECONDS = 5.0
 """Beyond delay and grace, before children that do not end are killed."""
@@ -249,8 +249,8 @@ class Supervisor:
         _send(self._workers, signal.SIGTERM)
         wait = self._settings.drain_delay + self._settings.grace + EXTRA_SECONDS
         in_time = self._wait_for(self._workers, wait)
-        if self._settings.watch and self._counts_feedback:
-            time.sleep(LAST_WORD_SECONDS)  # nobody counts any more: now it can be read once more
+        if self._settings.watch and (self._counts_feedback or self._challengers):
+            time.sleep(LAST_WORD_SECONDS)  # nobody asks any more: now it can be read once more
         last = [*self._keeper, self._management]
         for children in (self._challengers, self._recorder, last):
             _send(children, signal.SIGTERM)
