@@ -110,7 +110,7 @@ def _yaml(document: dict[str, Any]) -> str:
         document,
         Dumper=_Dumper,
         default_flow_style=None,  # what holds plain values takes one line
-        width=100,
+        width=120,
         sort_keys=False,
         allow_unicode=True,
     )

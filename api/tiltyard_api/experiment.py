@@ -54,14 +54,14 @@ class LabelSums(Contract):
     scores: Array
     """`BINS` whole numbers for the label 0, then as many for 1: scores by bin."""
 
-    confusion: tuple[int, int, int, int]
-    """At the threshold: true negatives, false positives, false negatives, true positives."""
+    confusion: Array
+    """At the threshold, by bucket: true negatives, then false positives, false negatives and true
+    positives."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         _sized(self.scores, WHOLE, 2 * BINS, "scores")
-        if min(self.confusion) < 0:
-            raise ValueError("counts of a confusion are negative: write them anew")
+        _sized(self.confusion, WHOLE, 4 * BUCKETS, "confusion")
         return self
 
 

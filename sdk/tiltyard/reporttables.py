@@ -8,7 +8,14 @@ from rich.table import Table
 from rich.text import Text
 
 from tiltyard.tables import plain_table
-from tiltyard_api.v1alpha1.verdict import Agreement, Comparison, LabelQuality, Report, Times
+from tiltyard_api.v1alpha1.verdict import (
+    FIGURES,
+    Agreement,
+    Comparison,
+    LabelQuality,
+    Report,
+    Times,
+)
 
 SHOWN, WIDE = 5, 60
 """Disagreements of a challenger, and characters of a value, that a table shows: JSON has all."""
@@ -33,6 +40,7 @@ def _parts(report: Report) -> Iterator[RenderableType]:
         if verdict.labels:
             yield Text("")
             yield _labels(verdict.labels)
+            yield Text("from, to: 95 %, for one look at the end; ROC-AUC +- what its bins hide")
     elif report.step:
         yield Text(f"{report.pipeline}: the operator has not said anything of {report.step} yet")
     if report.shadows:
@@ -86,13 +94,17 @@ def _wins(rows: Sequence[Comparison]) -> Table:
 
 
 def _labels(rows: Sequence[LabelQuality]) -> Table:
-    columns = ("metric", "variant", "labels", "accuracy", "precision", "recall", "F1", "ROC-AUC")
-    table = plain_table(*columns)
+    table = plain_table("metric", "variant", "labels", "", "is", "from", "to")
     for one in rows:
-        area = _number(one.roc_auc)
-        error = "" if one.roc_auc_error is None else f" +- {one.roc_auc_error:.2g}"
-        shares = (one.accuracy, one.precision, one.recall, one.f1)
-        table.add_row(one.metric, one.variant, str(one.values), *map(_number, shares), area + error)
+        start = (one.metric, one.variant, str(one.values))
+        figures = one.model_dump(by_alias=True)
+        for figure, words in FIGURES.items():
+            error = one.roc_auc_error if figure == "rocAuc" else None
+            about = "" if error is None else f" +- {error:.2g}"
+            interval = (one.fixed_intervals or {}).get(figure)
+            ends = (interval.low, interval.high) if interval else (None, None)
+            table.add_row(*start, words, _number(figures[figure]) + about, *map(_number, ends))
+            start = ("", "", "")
     return table
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tiltyard_core.experiments.fixed import sign_test
 from tiltyard_core.interleaving import NO_TEAM, team_draft
 
 ITEMS = st.integers(0, 12) | st.text("abc", max_size=2)
@@ -48,7 +49,7 @@ def test_teams_take_turns_in_rounds_up_to_the_shorter_ranking(
         assert sorted(teams[first : first + 2]) == [0, 1]
 
 
-@pytest.mark.parametrize(
+LISTS = pytest.mark.parametrize(
     ("rankings", "length"),
     [
         (("abcdefghij", "jihgfedcba"), 10),
@@ -59,6 +60,9 @@ def test_teams_take_turns_in_rounds_up_to_the_shorter_ranking(
         (("aab", "cd"), 10),
     ],
 )
+
+
+@LISTS
 def test_a_place_is_as_often_one_rankers_as_the_others(
     rankings: tuple[Sequence[str], Sequence[str]], length: int
 ) -> None:
@@ -73,3 +77,48 @@ def test_a_place_is_as_often_one_rankers_as_the_others(
     assert set(credited.values()) == {sessions}  # the coin never decides whether a place counts
     for place in credited:
         assert abs(first[place] - sessions / 2) < 4 * math.sqrt(sessions) / 2
+
+
+def preferred(
+    rankings: tuple[Sequence[str], Sequence[str]], length: int, wanted: str, sessions: int
+) -> Counter[int]:
+    """Whose places more visitors clicked; they leave after each place with a probability of 0.3."""
+    chance, found = random.Random(11), Counter[int]()
+    for _ in range(sessions):
+        items, teams = team_draft(rankings, length, chance.getrandbits(64))
+        net = 0
+        for item, team in zip(items, teams, strict=True):
+            if item in wanted and chance.random() < 0.5:
+                net += (team == 0) - (team == 1)
+            if chance.random() < 0.3:
+                break
+        found[(net > 0) - (net < 0)] += 1
+    return found
+
+
+@LISTS
+def test_visitors_who_do_not_look_at_the_items_prefer_neither(
+    rankings: tuple[Sequence[str], Sequence[str]], length: int
+) -> None:
+    found = preferred(rankings, length, "abcdefghijxyzw", 10_000)
+    assert found[1] + found[-1] > 2000
+    assert sign_test(found[1], found[-1]).p > 0.01
+
+
+@pytest.mark.parametrize(
+    ("rankings", "better"),
+    [
+        (("abcdefghij", "jihgfedcba"), 1),
+        (("jihgfedcba", "abcdefghij"), -1),
+        (("dabce", "abcde"), -1),
+        (("abc", "jabcihgfed"), 1),  # fewer items are no worse
+        (("ja", "abcdefghij"), -1),
+        (("aaabc", "jja"), 1),
+    ],
+)
+def test_who_ranks_what_is_wanted_higher_is_preferred(
+    rankings: tuple[Sequence[str], Sequence[str]], better: int
+) -> None:
+    found = preferred(rankings, 10, "abc", 4000)
+    assert found[better] > found[-better]
+    assert sign_test(found[1], found[-1]).p < 1e-6

@@ -6,14 +6,17 @@ from datetime import UTC, datetime
 
 from tiltyard_api.experiment import BUCKETS, WHOLE, ExperimentSums, StratumSums, VariantSums
 from tiltyard_api.v1alpha1.experiment import Experiment
-from tiltyard_core.experiments.arrays import packed
-from tiltyard_core.experiments.sums import Cell, DrawnCell
+from tiltyard_core.experiments.arrays import packed, zeros
+from tiltyard_core.experiments.sums import Cell, DrawnCell, LabelCell
 from tiltyard_core.experiments.units import register
 
 ORIGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 Outcomes = Mapping[str, Sequence[tuple[int, float]]]
 """By variant: who, and what came of it."""
+
+Rows = Sequence[tuple[float, int]]
+"""A score and its label."""
 
 
 def experiment(kind: str = "binary", **settings: object) -> Experiment:
@@ -75,6 +78,28 @@ def rates(
         assigned = packed(WHOLE, cell.counts)
         variants[variant] = VariantSums(assigned=assigned, metrics={"sold": cell.told()})
     return StratumSums(id=name, since=ORIGIN, shares=dict(shares), variants=variants)
+
+
+def labelled(*strata: Rows, threshold: float = 0.5, users: int | None = None) -> ExperimentSums:
+    """Give strata of one variant, `x`, whose answers got scores and then labels, by `fraud`.
+
+    Args:
+        strata: rows.
+        threshold: of the score.
+        users: who give the rows in turn; None: each is somebody else's.
+
+    """
+    found = []
+    for number, rows in enumerate(strata):
+        cell = LabelCell(threshold, Cell(clustered=users is not None))
+        for at, (score, label) in enumerate(rows):
+            cell.add(at % users if users else at, score, label)
+        variant = VariantSums(assigned=zeros(WHOLE), metrics={"fraud": cell.told()})
+        shares = {"x": 1.0}
+        found.append(
+            StratumSums(id=str(number), since=ORIGIN, shares=shares, variants={"x": variant})
+        )
+    return sums(*found)
 
 
 def sums(*strata: StratumSums, keyed: bool = False) -> ExperimentSums:

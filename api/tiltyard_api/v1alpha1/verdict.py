@@ -104,6 +104,23 @@ class Comparison(Reported):
     """How it came to be so, oldest first; of the metric that decides alone."""
 
 
+FIGURES = {
+    "accuracy": "accuracy",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "rocAuc": "ROC-AUC",
+}
+"""Of scores and labels: fields as JSON spells them, and what people call them."""
+
+
+class Interval(Reported):
+    """Where a figure lies."""
+
+    low: float
+    high: float
+
+
 class LabelQuality(Reported):
     """How well a variant's scores tell labels."""
 
@@ -116,7 +133,10 @@ class LabelQuality(Reported):
     f1: float | None = None
     roc_auc: float | None = None
     roc_auc_error: float | None = None
-    """The area is at most so far from that of scores that were not put into bins."""
+    """At most so much of it is made by bins."""
+
+    fixed_intervals: dict[str, Interval] | None = Field(default=None, max_length=5)
+    """95 %, by figure, for one look at the end."""
 
 
 class Verdict(Reported):

@@ -71,20 +71,19 @@ class LabelCell:
     threshold: float
     cell: Cell = field(default_factory=Cell)
     scores: list[int] = field(default_factory=lambda: [0] * (2 * BINS))
-    confusion: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
+    confusion: list[int] = field(default_factory=lambda: [0] * (4 * BUCKETS))
 
     def add(self, draw: int, score: float, label: int) -> None:
         """Add a label, 0 or 1, of a row that got a score."""
         predicted = int(score >= self.threshold)
         self.cell.add(draw, float(predicted == label))
         self.scores[label * BINS + score_bin(score)] += 1
-        self.confusion[2 * label + predicted] += 1
+        self.confusion[(2 * label + predicted) * BUCKETS + register(draw)[0]] += 1
 
     def told(self) -> MetricSums:
         """Say what was counted."""
-        tn, fp, fn, tp = self.confusion
-        label = LabelSums(scores=packed(WHOLE, self.scores), confusion=(tn, fp, fn, tp))
-        return self.cell.told(label)
+        scores, confusion = (packed(WHOLE, one) for one in (self.scores, self.confusion))
+        return self.cell.told(LabelSums(scores=scores, confusion=confusion))
 
 
 @dataclass(slots=True)
@@ -201,8 +200,10 @@ def _metric(parts: Sequence[MetricSums]) -> MetricSums:
 
 
 def _labels(parts: Sequence[LabelSums]) -> LabelSums:
-    tn, fp, fn, tp = (sum(column) for column in zip(*(one.confusion for one in parts), strict=True))
-    return LabelSums(scores=added(WHOLE, [one.scores for one in parts]), confusion=(tn, fp, fn, tp))
+    return LabelSums(
+        scores=added(WHOLE, [one.scores for one in parts]),
+        confusion=added(WHOLE, [one.confusion for one in parts]),
+    )
 
 
 def _wins(parts: Sequence[WinSums]) -> WinSums:

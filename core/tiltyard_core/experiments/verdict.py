@@ -106,14 +106,4 @@ def _labels(
         for variant in variants:
             found = quality(sums, metric.name, variant)
             if found:
-                yield LabelQuality(
-                    metric=metric.name,
-                    variant=variant,
-                    values=found.values,
-                    accuracy=found.accuracy,
-                    precision=found.precision,
-                    recall=found.recall,
-                    f1=found.f1,
-                    roc_auc=found.area.value if found.area else None,
-                    roc_auc_error=found.area.error if found.area else None,
-                )
+                yield found

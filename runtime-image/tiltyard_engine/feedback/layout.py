@@ -12,7 +12,7 @@ from tiltyard_core.experiment import dividing_step, experiment_id
 from tiltyard_engine.feedback.book import FIRST
 from tiltyard_engine.feedback.samples import SAMPLE
 
-FORM: Final = 1
+FORM: Final = 2
 """Another where anything of the layout is another."""
 
 MOST_CELLS: Final = 128
@@ -24,7 +24,7 @@ MOST_WORKERS: Final = 512
 COUNTS, SUMS, REGISTERS, SQUARES, CLUSTERED = 0, BUCKETS, 2 * BUCKETS, 3 * BUCKETS, 3 * BUCKETS + 1
 SCORES: Final = CLUSTERED + 1
 CONFUSION: Final = SCORES + 2 * BINS
-CELL: Final = CONFUSION + 4
+CELL: Final = CONFUSION + 4 * BUCKETS
 """Words of a metric of a variant in a stratum."""
 
 TAG, SINCE, SHARED, SHARES = 0, 1, 2, 3

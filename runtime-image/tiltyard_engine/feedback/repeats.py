@@ -1,8 +1,8 @@
 """Which feedback was taken already: fingerprints of the last million, in 8 MB that never grow.
 
 Fingerprints of 32 bits lie in groups, 127 each, the oldest of a group gives way. Of the last 2^20 a
-group has 67 on average, so that one of them is still there but for once in 10^8 runs. Another
-fingerprint is taken for one of a full group once in 3e7.
+group has 67 on average (Poisson): the oldest of them is there no more once in 2e10, any of them at
+one moment once in a million. Another fingerprint is taken for one of a full group once in 3e7.
 """
 
 from typing import Final

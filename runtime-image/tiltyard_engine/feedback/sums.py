@@ -20,6 +20,7 @@ from tiltyard_api.v1alpha1.experiment import MetricKind
 from tiltyard_core.experiments.arrays import packed
 from tiltyard_core.experiments.sums import score_bin
 from tiltyard_core.experiments.units import register
+from tiltyard_core.tokens import Token
 from tiltyard_engine.feedback.book import Book, Change, reals
 from tiltyard_engine.feedback.layout import (
     CELL,
@@ -66,10 +67,11 @@ class Sums:
         if clustered:
             change.write(cell + CLUSTERED, 1)
 
-    def label(self, change: Change, cell: int, score: float, label: int, predicted: int) -> None:
-        """Add what a label says of a score."""
-        change.add(cell + SCORES + label * BINS + score_bin(score), 1)
-        change.add(cell + CONFUSION + 2 * label + predicted, 1)
+    def label(self, change: Change, cell: int, token: Token, label: int, predicted: int) -> None:
+        """Add what a label says of the score of an answer."""
+        change.add(cell + SCORES + label * BINS + score_bin(token.score), 1)
+        place, _ = register(token.unit)
+        change.add(cell + CONFUSION + (2 * label + predicted) * BUCKETS + place, 1)
 
     def win(self, change: Change, metric: str, draw: int, value: int) -> None:
         """Credit the first ranker with what a unit did; the second where it is negative."""
@@ -153,9 +155,9 @@ class Sums:
 def _metric(words: memoryview, kind: MetricKind) -> MetricSums:
     label = None
     if kind is MetricKind.LABEL:
-        tn, fp, fn, tp = words[CONFUSION : CONFUSION + 4].tolist()
         scores = words[SCORES : SCORES + 2 * BINS].tolist()
-        label = LabelSums(scores=packed(WHOLE, scores), confusion=(tn, fp, fn, tp))
+        confusion = words[CONFUSION : CONFUSION + 4 * BUCKETS].tolist()
+        label = LabelSums(scores=packed(WHOLE, scores), confusion=packed(WHOLE, confusion))
     return MetricSums(
         counts=packed(WHOLE, words[COUNTS : COUNTS + BUCKETS].tolist()),
         sums=packed(REAL, reals(words[SUMS : SUMS + BUCKETS].tolist())),

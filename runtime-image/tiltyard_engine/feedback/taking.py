@@ -193,7 +193,7 @@ class Taker:
         if metric.kind is MetricKind.LABEL and layout.experiment.score:
             predicted = int(token.score >= layout.experiment.score.threshold)
             label = int(value)
-            self._sums.label(change, cell, token.score, label, predicted)
+            self._sums.label(change, cell, token, label, predicted)
             value = float(predicted == label)
         clustered = layout.keyed or layout.interleaved or token.rows > 1
         self._sums.add(change, cell, token.unit, value, clustered=clustered)

@@ -13,6 +13,7 @@ from tiltyard_api.v1alpha1.verdict import (
     MOST_MOMENTS,
     Agreement,
     Flips,
+    Interval,
     LabelQuality,
     Rate,
     Report,
@@ -67,7 +68,18 @@ def test_a_table_has_a_row_for_each_comparison_with_all_of_its_figures() -> None
 def test_wins_labels_and_shadows_have_tables_of_their_own() -> None:
     (row,) = verdict(3000).comparisons or ()
     wins = Wins(wins=30, control_wins=17, ties=4, sampled=1, p=0.02, sign_p=0.01)
-    labels = LabelQuality(metric="fraud", variant="new", values=9, f1=0.5, roc_auc=0.75)
+    labels = LabelQuality(
+        metric="fraud",
+        variant="new",
+        values=9,
+        f1=0.5,
+        roc_auc=0.75,
+        roc_auc_error=0.0625,
+        fixed_intervals={
+            "f1": Interval(low=0.3125, high=0.6875),
+            "rocAuc": Interval(low=0.51, high=0.89),
+        },
+    )
     found = verdict(3000).model_copy(
         update={"comparisons": (row.model_copy(update={"wins": wins}),), "labels": (labels,)}
     )
@@ -96,8 +108,13 @@ def test_wins_labels_and_shadows_have_tables_of_their_own() -> None:
         champion_times=times,
     )
     text = shown(Report(pipeline="shop", step="rank", verdict=found, shadows=(shadow,)))
-    for word in ("30", "17", "ROC-AUC", "0.75", "alarm", "90 %", "98 %", "5 ms"):
+    for word in ("30", "17", "alarm", "90 %", "98 %", "5 ms"):
         assert word in text
+    rows = [line.split() for line in text.splitlines()]
+    assert ["F1", "0.5", "0.3125", "0.6875"] in rows
+    assert ["ROC-AUC", "0.75", "+-", "0.062", "0.51", "0.89"] in rows
+    assert ["recall"] in rows
+    assert "for one look at the end" in text
     for words in (
         "no number",
         '["b"]',

@@ -3,13 +3,11 @@ import random
 import pytest
 from scipy import stats
 
-from feedback import ORIGIN
-from tiltyard_api.experiment import BINS, WHOLE, ExperimentSums, StratumSums, VariantSums
-from tiltyard_core.experiments.arrays import zeros
+from feedback import Rows, labelled
+from tiltyard_api.experiment import BINS
+from tiltyard_api.v1alpha1.verdict import LabelQuality
 from tiltyard_core.experiments.labels import area, quality
-from tiltyard_core.experiments.sums import LabelCell, score_bin
-
-Rows = list[tuple[float, int]]
+from tiltyard_core.experiments.sums import score_bin
 
 
 def rows(seed: int, count: int, apart: float) -> Rows:
@@ -19,17 +17,10 @@ def rows(seed: int, count: int, apart: float) -> Rows:
     return [(min(1.0, max(0.0, chance.gauss(0.4 + apart * one, 0.2))), one) for one in labels]
 
 
-def told(*strata: Rows, threshold: float = 0.5) -> ExperimentSums:
-    found = []
-    for number, every in enumerate(strata):
-        cell = LabelCell(threshold)
-        for draw, (score, label) in enumerate(every):
-            cell.add(draw, score, label)
-        variant = VariantSums(assigned=zeros(WHOLE), metrics={"fraud": cell.told()})
-        found.append(
-            StratumSums(id=str(number), since=ORIGIN, shares={"x": 1}, variants={"x": variant})
-        )
-    return ExperimentSums(id="e", incarnation="i", keyed=False, strata=tuple(found))
+def figures(*strata: Rows, threshold: float = 0.5) -> LabelQuality:
+    found = quality(labelled(*strata, threshold=threshold), "fraud", "x")
+    assert found
+    return found
 
 
 @pytest.mark.parametrize("apart", [0.0, 0.1, 0.3])
@@ -38,13 +29,13 @@ def test_the_area_is_the_share_of_pairs_in_order_within_what_it_says(
     apart: float, count: int
 ) -> None:
     every = rows(1, count, apart)
-    found = quality(told(every), "fraud", "x")
-    assert found
-    assert found.area
+    found = figures(every)
     no, yes = ([score for score, label in every if label == which] for which in (0, 1))
     exact = stats.mannwhitneyu(yes, no).statistic / (len(yes) * len(no))
-    assert abs(found.area.value - exact) <= found.area.error + 1e-12
-    assert found.area.error < 0.01
+    assert found.roc_auc is not None
+    assert found.roc_auc_error is not None
+    assert abs(found.roc_auc - exact) <= found.roc_auc_error + 1e-12
+    assert found.roc_auc_error < 0.01
 
 
 def test_scores_that_tell_everything_and_nothing() -> None:
@@ -58,8 +49,7 @@ def test_scores_that_tell_everything_and_nothing() -> None:
 def test_a_threshold_makes_a_confusion_matrix_over_all_strata() -> None:
     one: Rows = [(0.9, 1), (0.8, 1), (0.7, 0), (0.2, 0)]
     other: Rows = [(0.1, 1), (0.2, 0), (0.3, 0), (0.95, 1)]
-    found = quality(told(one, other, threshold=0.6), "fraud", "x")
-    assert found
+    found = figures(one, other, threshold=0.6)
     assert found.values == 8
     assert found.accuracy == 6 / 8
     assert found.precision == 3 / 4
@@ -68,18 +58,18 @@ def test_a_threshold_makes_a_confusion_matrix_over_all_strata() -> None:
 
 
 def test_what_cannot_be_divided_is_not_told() -> None:
-    found = quality(told([(0.1, 0), (0.2, 0)]), "fraud", "x")
-    assert found
+    found = figures([(0.1, 0), (0.2, 0)])
     assert (found.accuracy, found.precision, found.recall, found.f1) == (1, None, None, None)
-    assert found.area is None
-    assert quality(told([(0.1, 0)]), "fraud", "y") is None
-    assert quality(told([(0.1, 0)]), "other", "x") is None
+    assert found.roc_auc is None
+    assert set(found.fixed_intervals or {}) == {"accuracy"}
+    assert quality(labelled([(0.1, 0)]), "fraud", "y") is None
+    assert quality(labelled([(0.1, 0)]), "other", "x") is None
 
 
 def test_scores_beyond_the_bins_are_known_to_be_in_the_last() -> None:
     assert score_bin(1.7) == score_bin(1.0) == BINS - 1
     every = [(n / 10, int(n > 30)) for n in range(40)]
-    found = quality(told(every), "fraud", "x")
-    assert found
-    assert found.area
-    assert abs(found.area.value - 1.0) <= found.area.error + 1e-12
+    found = figures(every)
+    assert found.roc_auc is not None
+    assert found.roc_auc_error is not None
+    assert abs(found.roc_auc - 1.0) <= found.roc_auc_error + 1e-12

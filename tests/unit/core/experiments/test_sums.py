@@ -109,7 +109,8 @@ def test_labels_are_compared_with_predictions() -> None:
         cell.add(3, score, label)
     found = cell.told()
     assert found.label
-    assert found.label.confusion == (1, 1, 1, 2)
+    assert unpacked(WHOLE, found.label.confusion)[register(3)[0] :: BUCKETS] == [1, 1, 1, 2]
+    assert sum(unpacked(WHOLE, found.label.confusion)) == 5
     assert sum(reals(found.sums)) == 3  # right predictions
     scores = unpacked(WHOLE, found.label.scores)
     assert (sum(scores[:BINS]), sum(scores[BINS:])) == (2, 3)

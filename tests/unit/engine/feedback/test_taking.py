@@ -7,8 +7,9 @@ import pytest
 
 from feedbacks import DAY, INTERLEAVE, METRICS, Lab, plan_of
 from ledgers import counted
-from tiltyard_api.experiment import ExperimentSums
+from tiltyard_api.experiment import BUCKETS, WHOLE, ExperimentSums
 from tiltyard_api.reasons import Reason
+from tiltyard_core.experiments.arrays import unpacked
 from tiltyard_core.experiments.sums import nets
 from tiltyard_engine.feedback.results import FEEDBACK
 from tiltyard_engine.feedback.taking import SKEW_SECONDS, Feedback
@@ -51,7 +52,9 @@ def test_a_label_tells_whether_the_score_in_the_id_was_right(lab: Lab) -> None:
         assert lab.say(Feedback(answer.inference_id, "fraud", label)) is None
     told = lab.sums.told().strata[0].variants["b"].metrics["fraud"]
     assert told.label
-    assert told.label.confusion == (1, 1, 1, 2)
+    by_bucket = unpacked(WHOLE, told.label.confusion)
+    sides = [sum(by_bucket[at : at + BUCKETS]) for at in range(0, 4 * BUCKETS, BUCKETS)]
+    assert sides == [1, 1, 1, 2]
     assert counted(lab.sums.told()) == {("b", "fraud"): (5, 3)}
 
 
