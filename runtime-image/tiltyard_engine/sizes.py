@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 
+from tiltyard_api.limits import LIMITS
+
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
     """Bounds that decoders keep; the transport has its own."""
 
-    bytes: int = 16 * 1024 * 1024
+    bytes: int = int(LIMITS["max-body"].usual)
     """Of what a body unpacks to; also how many elements, so that those without bytes count."""
 
-    rows: int = 65536
-    depth: int = 16
+    rows: int = int(LIMITS["max-rows"].usual)
+    depth: int = int(LIMITS["max-depth"].usual)

@@ -4,7 +4,6 @@ import json
 import os
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,10 +16,6 @@ from records import post, row
 from served_models import scaled
 
 pytestmark = pytest.mark.served
-
-READY_SECONDS = 8.0
-"""On a busy machine; `make bench` measures what it takes on a quiet one."""
-
 
 @pytest.fixture
 def workshop(tmp_path: Path) -> Workshop:
@@ -174,6 +169,7 @@ def test_a_second_engine_never_shares_the_ports_of_the_first(
     [
         (["--workers", "0"], "--workers"),
         (["--max-body", "lots"], "--max-body"),
+        (["--header-timeout", "0s"], "write more than 0"),
         (["--grace", "soon"], "--grace"),
         (["--port", "70000"], "--port"),
         (["--surprise"], "--surprise"),
@@ -190,15 +186,13 @@ def test_a_wrong_flag_is_a_matter_of_usage(
 def test_whoever_can_connect_is_answered(workshop: Workshop, pipeline: Compiled) -> None:
     ports = free_ports()
     with started(on_ports(workshop, pipeline, ports), workshop.folder / "engine.log") as process:
-        begun = time.monotonic()
         eventually(lambda: connects(ports[0]))
-        with Client(socket.create_connection((HOST, ports[0]), timeout=1.0)) as client:
+        with Client(socket.create_connection((HOST, ports[0]), timeout=PATIENCE)) as client:
             client.send(post([{"x": 2}], "started"))
             assert row(client.answer())["out"] == {"y": [4.0]}
         engine = Engine(process, *ports, workshop.folder / "engine.log")
         eventually(lambda: connects(ports[1]))
         eventually(lambda: engine.ask("/readyz")[0] == 200)
-        assert time.monotonic() - begun < READY_SECONDS
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from tiltyard_api.limits import LIMITS
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -25,14 +27,14 @@ class Limits:
 
     """
 
-    max_body: int = 16 * 1024 * 1024
-    max_header_bytes: int = 32 * 1024
+    max_body: int = int(LIMITS["max-body"].usual)
+    max_header_bytes: int = int(LIMITS["max-header-bytes"].usual)
     max_header_count: int = 100
     max_uri: int = 8 * 1024
-    max_connections: int = 10_000
+    max_connections: int = int(LIMITS["max-connections"].usual)
     max_pipelined: int = 32
-    header_timeout: float = 5.0
-    body_timeout: float = 30.0
-    keep_alive: float = 75.0
+    header_timeout: float = LIMITS["header-timeout"].usual
+    body_timeout: float = LIMITS["body-timeout"].usual
+    keep_alive: float = LIMITS["keep-alive"].usual
     write_timeout: float = 30.0
     linger: float = 5.0

@@ -25,7 +25,7 @@ from tiltyard_engine.validations.values import (
 from tiltyard_engine.validations.vectors import Vector, vector
 from tiltyard_engine.validations.verdicts import ERROR, LATE, Verdicts
 
-BUDGET = LIMITS["validation-budget"].read(LIMITS["validation-budget"].default)
+BUDGET = LIMITS["validation-budget"].usual
 """Seconds that an answer waits where nobody says."""
 
 TOGETHER = 1 << 16
