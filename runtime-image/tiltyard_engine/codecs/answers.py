@@ -5,7 +5,7 @@ every row is put together once; a row then costs one join.
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import repeat
+from itertools import chain, repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -62,8 +62,7 @@ class AnswersWriter:
         if call.rows == 1 and chosen.everything and not call.beside and isinstance(sent, Echo):
             return self._one_row(call, sent, now)
         groups = self._groups(call, sent, now, chosen)
-        rows = _rendered(_template(groups, chosen), call.rows)
-        return b"[" + b",".join(rows) + b"]"
+        return _rendered(_template(groups, chosen), call.rows)
 
     def _one_row(self, call: Call, echo: Echo, now: int) -> bytes:
         """The plain answer to one row, put together without detours."""
@@ -221,13 +220,16 @@ def _template(groups: Iterator[tuple[str, Fields]], chosen: Selection) -> list[T
     return [*parts, b"}"]
 
 
-def _rendered(parts: Sequence[Texts], rows: int) -> list[bytes]:
-    """One JSON object a row."""
+def _rendered(parts: Sequence[Texts], rows: int) -> bytes:
+    """A list of one JSON object a row, put together at once: it may have megabytes."""
     merged: list[Texts] = []
     for part in parts:
         if isinstance(part, bytes) and merged and isinstance(merged[-1], bytes):
             merged[-1] += part
         else:
             merged.append(part)
-    columns = [repeat(part, rows) if isinstance(part, bytes) else part for part in merged]
-    return list(map(b"".join, zip(*columns, strict=True)))
+    columns = [
+        chain((b"[",), repeat(b",", rows - 1)),
+        *(repeat(part, rows) if isinstance(part, bytes) else part for part in merged),
+    ]
+    return b"".join((*chain.from_iterable(zip(*columns, strict=True)), b"]"))

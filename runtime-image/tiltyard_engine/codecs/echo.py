@@ -6,6 +6,9 @@ import msgspec
 
 from tiltyard_engine.codecs.selection import Selection
 
+_BEFORE_ROW = b" \t\r\n[,{"
+"""Bytes in front of a row's first name."""
+
 Texts = bytes | list[bytes]
 """JSON of a column: one text a row, or one for all rows."""
 
@@ -25,9 +28,8 @@ class Echo(msgspec.Struct):
     """The rows of a body, divided only as far as an answer needs."""
 
     body: bytes
-    rows: int
     plain: bool
-    """Whether no text of the body can hold a brace, so that `},{` always divides rows."""
+    """Whether no text of the body can hold a brace, so that each `}` ends a row."""
 
     def only_row(self) -> bytes:
         """The single row of a body with one row."""
@@ -50,9 +52,7 @@ class Echo(msgspec.Struct):
     def _inner_rows(self) -> list[bytes]:
         """Each row's members, without its braces."""
         if self.plain:
-            for divider in (b"},{", b"}, {"):
-                rows = self.only_row()[1:-1].split(divider)
-                if len(rows) == self.rows:
-                    return rows
+            *rows, _ = self.body.split(b"}")  # by one byte: a third of the time of `},{`
+            return [row.lstrip(_BEFORE_ROW) for row in rows]
         rows = msgspec.json.decode(self.body, type=list[msgspec.Raw])
         return [bytes(row).strip()[1:-1] for row in rows]

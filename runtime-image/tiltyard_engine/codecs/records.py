@@ -88,7 +88,7 @@ class RecordsReader:
 
         """
         if self._always_careful or (
-            len(body) > self._shortest and body.count(b"{") > self._max_rows
+            len(body) > self._shortest and _count(body, b"{") > self._max_rows
         ):
             return self._careful_read(body)
         try:
@@ -99,7 +99,7 @@ class RecordsReader:
         if not count or count > self._max_rows:
             return self._careful_read(body)
         fields, texts = self._key_values(rows) if self._keys else (NO_FIELDS, 0)
-        if fields is None or _quotes(body) != count * self._quotes + 2 * texts:
+        if fields is None or _count(body, b'"') != count * self._quotes + 2 * texts:
             return self._careful_read(body)  # a key is missing, stands twice, or a text is quoted
         tensors: Columns = {}
         for tensor, get in self._columns:
@@ -140,11 +140,11 @@ def _needs_care(tensors: Sequence[RequestTensor], fields: Sequence[str]) -> bool
     )
 
 
-def _quotes(body: bytes) -> int:
-    """How many quotation marks a body holds."""
+def _count(body: bytes, byte: bytes) -> int:
+    """How often a body holds one byte."""
     if len(body) < LARGE:
-        return body.count(b'"')
-    return int(np.count_nonzero(np.frombuffer(body, np.uint8) == ord('"')))
+        return body.count(byte)
+    return int(np.count_nonzero(np.frombuffer(body, np.uint8) == byte[0]))
 
 
 def _row_struct(

@@ -22,5 +22,5 @@ class RecordsCodec:
     def read(self, body: bytes) -> Taken:
         """Decode records."""
         decoded = self._reader.read(body)
-        echo = Echo(body, decoded.rows, decoded.plain)
+        echo = Echo(body, decoded.plain)
         return Taken(decoded.rows, decoded.tensors, decoded.fields, echo)
