@@ -12,9 +12,9 @@ from tiltyard_engine.signals import end_when_told, hold
 _HELD_BEFORE = hold()
 
 from tiltyard_engine.load import LoadError  # noqa: E402 - what follows starts threads
-from tiltyard_engine.parents import end_with_parent  # noqa: E402
-from tiltyard_engine.settings import parse  # noqa: E402
-from tiltyard_engine.supervisor import Supervisor  # noqa: E402
+from tiltyard_engine.parents import end_with_parent  # noqa: E402 - likewise
+from tiltyard_engine.settings import parse  # noqa: E402 - likewise
+from tiltyard_engine.supervisor import Supervisor  # noqa: E402 - likewise
 
 
 def main() -> int:

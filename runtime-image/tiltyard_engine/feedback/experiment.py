@@ -138,7 +138,7 @@ class Assigning:
             changes["score"] = _number(column, row)
         if self._layout.interleaved:
             changes["places"] = self._places(call, row)
-        return token._replace(**changes)  # type: ignore[arg-type]
+        return token._replace(**changes)  # type: ignore[arg-type]  # each of its field's type
 
     def _places(self, call: Call, row: int) -> Sequence[int]:
         """Ranker of each place that credits one: they are the first of the list."""

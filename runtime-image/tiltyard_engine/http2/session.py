@@ -356,11 +356,11 @@ class Session:
 
 _ON: Final = {
     int(Kind.PRIORITY): Session._on_priority,  # noqa: SLF001 - the methods of this very class
-    int(Kind.RST_STREAM): Session._on_reset,  # noqa: SLF001
-    int(Kind.SETTINGS): Session._on_settings,  # noqa: SLF001
-    int(Kind.PUSH_PROMISE): Session._on_push,  # noqa: SLF001
-    int(Kind.PING): Session._on_ping,  # noqa: SLF001
-    int(Kind.GOAWAY): Session._on_goaway,  # noqa: SLF001
-    int(Kind.WINDOW_UPDATE): Session._on_window,  # noqa: SLF001
-    int(Kind.CONTINUATION): Session._on_continuation,  # noqa: SLF001
+    int(Kind.RST_STREAM): Session._on_reset,  # noqa: SLF001 - likewise
+    int(Kind.SETTINGS): Session._on_settings,  # noqa: SLF001 - likewise
+    int(Kind.PUSH_PROMISE): Session._on_push,  # noqa: SLF001 - likewise
+    int(Kind.PING): Session._on_ping,  # noqa: SLF001 - likewise
+    int(Kind.GOAWAY): Session._on_goaway,  # noqa: SLF001 - likewise
+    int(Kind.WINDOW_UPDATE): Session._on_window,  # noqa: SLF001 - likewise
+    int(Kind.CONTINUATION): Session._on_continuation,  # noqa: SLF001 - likewise
 }

@@ -96,7 +96,7 @@ def _address(parts: SplitResult, version: str | None) -> str | None:
 def _obstore() -> Any:  # noqa: ANN401 - its own stubs say what comes back
     try:
         import obstore  # noqa: PLC0415 - an extra, loaded when somebody asks for it
-        import obstore.store  # noqa: PLC0415
+        import obstore.store  # noqa: PLC0415 - likewise
     except ImportError as error:
         raise unusable(
             "what reads s3, gs and az is not installed: pip install 'tiltyard[cloud]'"

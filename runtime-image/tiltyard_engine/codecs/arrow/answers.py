@@ -3,7 +3,7 @@
 import json
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import accumulate
 
 import msgspec
@@ -89,7 +89,7 @@ class AnswerTables:
         yield "out", lambda: self._outputs(call)
         for models in call.beside.values():
             for model, columns in models.items():
-                yield f"out_{model}", lambda m=model, c=columns: self._beside(call, m, c)  # type: ignore[misc]
+                yield f"out_{model}", partial(self._beside, call, model, columns)
         yield "anomaly", lambda: self._anomalies(call)
         yield "metadata", lambda: self._metadata(call)
 
@@ -157,10 +157,7 @@ class AnswerTables:
             "inference_id": _make_text(call.inference_id, rows) if ids is None else ids,
         }
         if call.served:  # a struct without fields is more than some readers take
-            steps = [
-                self._texts(call, lambda labels, s=step: labels.variants[s])  # type: ignore[misc]
-                for step in call.served
-            ]
+            steps = [self._texts(call, partial(_variant_of, step)) for step in call.served]
             columns["variants"] = pa.StructArray.from_arrays(steps, names=list(call.served))
         return [_column(name, array, None) for name, array in columns.items()]
 
@@ -169,6 +166,10 @@ class AnswerTables:
         if call.divided:
             return pa.array([of(self._labeller.of(call, row)) for row in range(call.rows)])
         return _text(of(self._labeller.of(call, 0)), call.rows)
+
+
+def _variant_of(step: str, labels: Labels) -> str:
+    return labels.variants[step]
 
 
 def _nested_whole(group: str, chosen: Selection) -> bool:
