@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 
 from bikes import NAME, await_ready, bikes
 from cluster.api import MERGE, Api
@@ -21,7 +22,18 @@ Object = dict[str, Any]
 
 ALERTS = CHART / "files/alerts.yaml"
 ENGINES = "--selector=app.kubernetes.io/name=tiltyard-engine"
+FEEDBACK = 30
+"""Pieces for each engine: none of both has one variant alone, but for once in 5e17 runs."""
+
 pytestmark = pytest.mark.usefixtures("local_node")
+
+
+def tried(weights: tuple[float, float] = (1, 1)) -> Object:
+    """A Pipeline with an experiment."""
+    document = bikes(weights, replicas=2)
+    metrics = [{"name": "kept", "kind": "binary"}]
+    document["spec"]["experiment"] = {"metrics": metrics, "minUnits": 1}
+    return document
 
 
 def shadowed() -> Object:
@@ -58,6 +70,20 @@ def send(kubectl: Kubectl, records: int) -> None:
             assert answer.status == 200
 
 
+def tell(kubectl: Kubectl) -> None:
+    """Ask an engine of the experiment, and tell it what came of that."""
+    mine = f"{ENGINES},app.kubernetes.io/instance={NAME}"
+    for pod in kubectl.get("pods", mine)["items"]:
+        url = f"http://{pod['status']['podIP']}:8080"
+        for number in range(FEEDBACK):
+            asked = urllib3.request("POST", f"{url}/infer", json=[bike_record()], timeout=20)
+            piece = {"inferenceId": asked.headers["X-Tiltyard-Inference-Id"], "metric": "kept"}
+            told = urllib3.request(
+                "POST", f"{url}/feedback", json=piece | {"value": number % 2}, timeout=20
+            )
+            assert told.status == 202, told.data
+
+
 @pytest.mark.timeout(300)
 def test_all_is_found_each_panel_answers_and_no_alert_fires(
     binaries: Binaries,
@@ -67,7 +93,7 @@ def test_all_is_found_each_panel_answers_and_no_alert_fires(
     tmp_path: Path,
 ) -> None:
     helm = Helm(binaries["helm"], tmp_path / "helm")
-    for document in (bikes(replicas=2), shadowed()):
+    for document in (tried(), shadowed()):
         kubectl.apply(document)
     await_ready(kubectl)
     kubectl("wait", "--for=condition=Ready", "typ/watched", "--timeout=50s")
@@ -79,7 +105,8 @@ def test_all_is_found_each_panel_answers_and_no_alert_fires(
         engines = {one["metadata"]["name"] for one in kubectl.get("pods", ENGINES)["items"]}
         assert pods == {"operator-0"} | engines
         assert {labels["namespace"] for labels, _ in samples(url, "up")} == {kubectl.namespace}
-        kubectl.apply(bikes((1, 3), replicas=2))
+        tell(kubectl)
+        kubectl.apply(tried((1, 3)))
         await_ready(kubectl)
         send(kubectl, 50)
         empty: list[str] = []
@@ -103,6 +130,8 @@ def test_all_is_found_each_panel_answers_and_no_alert_fires(
             ]
 
         await_that(lambda: meant() == [0.75], 60)
+        figures = samples(url, panels()["Difference to the control, with its interval"][0])
+        assert [labels["pipeline_namespace"] for labels, _ in figures] == [kubectl.namespace]
         rules = [rule for group in ask(url, "rules")["groups"] for rule in group["rules"]]
         assert {rule["health"] for rule in rules} == {"ok"}
         assert [rule["name"] for rule in rules if rule["state"] == "firing"] == []
