@@ -4,7 +4,7 @@ import argparse
 import os
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -96,8 +96,8 @@ class Settings:
     sums: Path
     """Folder of what feedback came to."""
 
-    id_keys: Path | None
-    """Folder with the keys that sign ids; None: they follow from the uids of Pipelines."""
+    id_keys: Mapping[str, Path]
+    """Folders with the keys that sign ids, by Pipeline; of others they follow from the uid."""
 
     watch: WatchSettings | None
     """None: routing tables come by SIGHUP alone."""
@@ -169,7 +169,7 @@ def parse(arguments: Sequence[str]) -> Settings:
         ),
         feedback_age=given.feedback_age,
         sums=given.sums or state / "sums",
-        id_keys=given.id_keys,
+        id_keys=dict(given.id_keys),
         watch=_watch(given),
     )
 
@@ -218,7 +218,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--artifacts", type=Path, required=True, metavar="DIR", help="model files by digest")
     add("--state", type=Path, metavar="DIR", help="counters; survives a restart of the process")
     add("--sums", type=Path, metavar="DIR", help="what feedback came to; default: below --state")
-    add("--id-keys", type=Path, metavar="DIR", help="keys that sign inference ids: a Secret's")
+    add(
+        "--id-keys",
+        type=_folder_of,
+        action="append",
+        default=[],
+        metavar="PIPELINE=DIR",
+        help="keys that sign its inference ids: a Secret's",
+    )
     add("--host", default="0.0.0.0")  # noqa: S104 - a pod serves on all its addresses
     add("--port", type=_bounded(0, 65535), default=DATA_PORT)
     add(
@@ -252,6 +259,13 @@ def _parser() -> argparse.ArgumentParser:
         text = f"{limit.what} Default {limit.default}."
         add(f"--{name}", type=_reader(limit.read), default=limit.default, help=text)
     return parser
+
+
+def _folder_of(text: str) -> tuple[str, Path]:
+    name, _, folder = text.partition("=")
+    if not name or not folder:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form PIPELINE=DIR")
+    return name, Path(folder)
 
 
 def _object_name(text: str) -> tuple[str, str]:

@@ -283,7 +283,8 @@ def _with_experiment(one: Loaded, settings: Settings) -> Loaded:
     if one.plan.experiment is None:
         return one
     try:
-        opened = Opened(one.plan, one.table.pipeline_uid, settings.sums, settings.id_keys)
+        keys = settings.id_keys.get(one.plan.pipeline)
+        opened = Opened(one.plan, one.table.pipeline_uid, settings.sums, keys)
     except (KeysError, OSError) as error:
         raise LoadError(f"the experiment of {one.plan.pipeline!r} cannot begin: {error}") from error
     return replace(one, experiment=opened)

@@ -10,7 +10,8 @@ IDS_FOLDER = "/etc/tiltyard/ids"
 
 def id_arguments(pipeline: Pipeline) -> dict[str, str]:
     """Where the engine finds its keys; nothing where they follow from the Pipeline's uid."""
-    return {"--id-keys": IDS_FOLDER} if _secret(pipeline) else {}
+    told = f"{pipeline.metadata.name}={IDS_FOLDER}"
+    return {"--id-keys": told} if _secret(pipeline) else {}
 
 
 def id_mounts(pipeline: Pipeline) -> list[Object]:

@@ -1,6 +1,6 @@
 """From manifests to what an engine loads."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -40,6 +40,12 @@ class Compiled:
         """Whether there is feedback to be judged."""
         return self.plan.experiment is not None
 
+    @property
+    def id_secret(self) -> str | None:
+        """Name of the Secret that signs its inference ids; None: they follow from the uid."""
+        experiment = self.manifest.pipeline.spec.experiment
+        return experiment.id_secret_name if experiment else None
+
     def routing(
         self, revision: int, canaries: Mapping[str, CanaryRouting] = MappingProxyType({})
     ) -> RoutingTable:
@@ -53,14 +59,15 @@ class Compiled:
 
     def same_engine(self, other: "Compiled") -> bool:
         """Whether what serves the other could serve this with another routing table."""
-        return self.plan.hash == other.plan.hash and self.uid == other.uid
+        mine, theirs = ((one.plan.hash, one.uid, one.id_secret) for one in (self, other))
+        return mine == theirs
 
 
 def compile_all(manifests: Sequence[Manifest], sources: Sources) -> list[Compiled]:
     """Resolve and compile Pipelines.
 
     Raises:
-        Failure: with a line for each model that cannot be had, or for each fault.
+        Failure: with a line for each model or Secret that cannot be had, or for each fault.
 
     """
     resolved = _resolve_all(manifests, sources)
@@ -71,9 +78,24 @@ def compile_all(manifests: Sequence[Manifest], sources: Sources) -> list[Compile
             compiled.append(Compiled(manifest, models, compile_plan(manifest.pipeline, models)))
         except InvalidManifest as error:
             faults += manifest.faults(error)
+    faults += _missing_secrets(compiled, sources)
     if faults:
         raise Failure(*faults)
     return compiled
+
+
+def _missing_secrets(compiled: Sequence[Compiled], sources: Sources) -> Iterator[str]:
+    """Lines for Secrets that sign ids and that no folder stands in for.
+
+    To go on with another key would be to give ids that a cluster's engines refuse.
+    """
+    for one in compiled:
+        if one.id_secret and one.id_secret not in sources.secrets:
+            yield (
+                f"{one.manifest.place}: spec.experiment.idSecretName: the Secret"
+                f" {one.id_secret!r} is not here: name a folder that holds its key, a file"
+                f" 'current', by --secret {one.id_secret}=FOLDER, or remove idSecretName"
+            )
 
 
 def compile_weights(

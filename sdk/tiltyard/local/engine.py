@@ -30,6 +30,7 @@ class Engine:
         compiled: the Pipelines, with the routing table that each begins with.
         sockets: where it serves.
         store: where the models are.
+        secrets: folder with a folder for each Secret.
         limits: limits of the data port, by the names of their flags.
 
     """
@@ -40,6 +41,7 @@ class Engine:
         compiled: Sequence[tuple[Compiled, RoutingTable]],
         sockets: Sockets,
         store: Path,
+        secrets: Path,
         limits: Mapping[str, str],
     ) -> None:
         folder.mkdir(parents=True)
@@ -51,9 +53,12 @@ class Engine:
             plan = folder / f"{one.plan.pipeline}-plan.json"
             plan.write_bytes(canonical(one.plan))
             arguments += [f"--plan={plan}", f"--routing={self._write(table, one.plan.pipeline)}"]
+            if one.id_secret:
+                arguments += [f"--id-keys={one.plan.pipeline}={secrets / one.id_secret}"]
         arguments += [f"--{name}={value}" for name, value in limits.items()]
         sums = store.parent / "sums"  # they outlive this engine, and the next goes on with them
         arguments += [f"--artifacts={store}", f"--state={folder}", f"--sums={sums}"]
+        arguments += [f"--secrets={secrets}"]
         self._ready, theirs = os.pipe()
         try:
             self._process = _start(arguments, sockets, theirs)

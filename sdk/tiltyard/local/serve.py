@@ -42,7 +42,7 @@ class Options:
     """Folders that stand in for the volumes of `pvc:` sources."""
 
     secrets: Mapping[str, Path] = field(default_factory=dict)
-    """Folders that stand in for the Secrets of sources, and of records."""
+    """Folders that stand in for the Secrets of sources, records and ids."""
 
     records: Path | None = None
     """Folder of the records of Pipelines that say nothing of them; None: they have none."""

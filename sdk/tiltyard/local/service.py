@@ -21,6 +21,9 @@ from tiltyard_api.evidence import CanaryReport
 from tiltyard_api.experiment import ExperimentSums
 from tiltyard_api.routing import RoutingTable
 
+SECRETS = "secrets"
+"""Folder of the state, with a folder for each Secret."""
+
 SETTLE_SECONDS = 5.0
 """How long an engine that gives way is waited for: it may have a long call to finish."""
 
@@ -58,7 +61,8 @@ class Service:
         tables = self._next_tables(compiled, states)
         folder = self._state / f"engine-{time.monotonic_ns()}"
         pairs = [(one, tables[one.plan.pipeline]) for one in compiled]
-        engine = Engine(folder, pairs, self._sockets, self._store, self._limits)
+        secrets = self._state / SECRETS
+        engine = Engine(folder, pairs, self._sockets, self._store, secrets, self._limits)
         try:
             engine.wait_ready()
         except BaseException:
@@ -195,18 +199,18 @@ def serving(
         sockets: where they are served.
         store: where models are.
         flags: options of the engine, by the names of their flags.
-        secrets: folders that stand in for the Secrets of records.
+        secrets: folders that stand in for the Secrets of records and of ids.
 
     Raises:
         Failure: the engine does not start.
 
     """
     with state_folder() as state:
-        mounted = state / "secrets"
+        mounted = state / SECRETS
         mounted.mkdir()
         for name, folder in secrets.items():
             (mounted / name).symlink_to(folder)
-        service = Service(state, sockets, store, {**flags, "secrets": str(mounted)})
+        service = Service(state, sockets, store, flags)
         try:
             service.serve(compiled)
             yield service

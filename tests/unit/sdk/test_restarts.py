@@ -185,6 +185,7 @@ ENGINE: Mapping[str, Changes] = {
     "experiment.metrics.kind": {f"{METRICS}[0].kind": "count"},
     "experiment.metrics.score": {f"{METRICS}[1].score": "named.y"},
     "experiment.metrics.threshold": {f"{METRICS}[1].threshold": 0.25},
+    "experiment.idSecretName": {"spec.experiment.idSecretName": "ids"},
     "records.sink.uri": {f"{RECORDS}.sink.uri": "s3://prices/there"},
     "records.sink.secretName": {f"{RECORDS}.sink.secretName": "store"},
     "records.sink.keepSize": {f"{RECORDS}.sink.keepSize": "2Gi"},
@@ -218,7 +219,6 @@ NOTHING: Mapping[str, Changes] = {
     "experiment.metrics.goal": {f"{METRICS}[1].goal": True},
     "experiment.alpha": {"spec.experiment.alpha": 0.01},
     "experiment.minUnits": {"spec.experiment.minUnits": 7},
-    "experiment.idSecretName": {"spec.experiment.idSecretName": "ids"},
 }
 """What no engine here is told: a cluster does something about it, or whoever reads a report."""
 
