@@ -183,7 +183,8 @@ class Client:
         for one in reversed(versions):
             if version in (None, one.version()):
                 return one
-        raise EntityNotFoundError(f"model {name} has no version {version}")
+        there = ", ".join(one.version() for one in versions)
+        raise EntityNotFoundError(f"model {name} has no version {version} (there: {there})")
 
     # Pipelines.
 

@@ -41,8 +41,10 @@ def restricted_namespace(api: Api, name: str) -> None:
 def namespace_of_its_own(api: Api, name: str) -> Iterator[None]:
     """Make such a namespace, which goes with all that is in it when the block ends."""
     restricted_namespace(api, name)
-    yield
-    api.call("DELETE", f"/api/v1/namespaces/{name}")
+    try:
+        yield
+    finally:
+        api.call("DELETE", f"/api/v1/namespaces/{name}")
     await_that(lambda: api.get(f"/api/v1/namespaces/{name}") is None, ROLLS_SECONDS)
 
 

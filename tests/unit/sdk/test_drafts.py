@@ -206,7 +206,8 @@ def test_a_deployment_is_said_call_by_call() -> None:
 
 def test_records_go_where_it_is_said_and_stay_when_steps_go() -> None:
     draft, steps = edited()
-    steps.set_records("s3://kept/here", secret="keys", sample=0.5, hashed=["in.mail"])
+    where = {"uri": "s3://kept/here", "secret": "keys"}
+    steps.set_records(**where, sample=0.5, hashed=["in.mail"])
     said = {
         "sink": {"uri": "s3://kept/here", "secretName": "keys"},
         "sample": 0.5,
