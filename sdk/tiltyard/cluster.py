@@ -62,8 +62,10 @@ class Cluster:
             config.load_kube_config(kubeconfig, client_configuration=configuration)
             _, context = config.list_kube_config_contexts(kubeconfig)
         except Exception as error:  # its loader trips over bad files in many ways
-            why = f"the kubeconfig cannot be used: {error}: is KUBECONFIG right, does kubectl work?"
-            raise Failure(why.replace("\n", " ")) from error
+            said = " ".join(str(error).split()).rstrip(".")
+            raise Failure(
+                f"the kubeconfig cannot be used: {said}: is KUBECONFIG right, does kubectl work?"
+            ) from error
         configuration.retries = False
         configuration.connection_pool_maxsize = CONNECTIONS
         self.namespace = namespace or context["context"].get("namespace") or "default"
@@ -253,7 +255,7 @@ def _parsed(body: bytes) -> Object:
 def _why(what: str, status: int, said: str) -> str:
     match status:
         case 404 if "namespaces" not in what:
-            return f"there is no {what}: kubectl get pipelines -A lists them"
+            return f"there is no {what}: kubectl get typ -A lists them"
         case 401 | 403:
             return f"the cluster does not let you at {what}: ask for the right, or log in"
         case 409:

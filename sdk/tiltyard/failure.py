@@ -1,6 +1,7 @@
 """What goes wrong for a user: told in words, never as a traceback."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 
 class Failure(Exception):  # noqa: N818 - the word of the exit code: the command failed
@@ -14,6 +15,16 @@ class Failure(Exception):  # noqa: N818 - the word of the exit code: the command
     def __init__(self, *lines: str) -> None:
         super().__init__("\n".join(lines))
         self.lines: Sequence[str] = lines
+
+
+@contextmanager
+def elsewhere(name: str) -> Iterator[None]:
+    """Say of what is not found in a cluster that no file here has its name either."""
+    try:
+        yield
+    except Failure as failure:
+        here = f"{name}: there is no such file or folder here, so a Pipeline of a cluster is meant"
+        raise Failure(here, *failure.lines) from failure
 
 
 class EntityNotFoundError(Failure):

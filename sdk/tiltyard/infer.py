@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from tiltyard.failure import Failure
-from tiltyard.notices import result
+from tiltyard.notices import document, result
 from tiltyard.transport import Transport, refusal
 
 STDIN = "-"
@@ -34,11 +34,9 @@ def infer(pipeline: str, data: str, url: str, output: str) -> None:
     if output == "json":
         result(answer.body.decode())
     elif output == "yaml":
-        import yaml  # noqa: PLC0415 - costs more than the request, and is seldom asked for
-
-        result(yaml.safe_dump(answer.json(), sort_keys=False, allow_unicode=True).rstrip())
+        document(answer.json(), output)
     else:
-        from tiltyard.tables import answer_table, show  # noqa: PLC0415 - likewise
+        from tiltyard.tables import answer_table, show  # noqa: PLC0415 - costs more than the request
 
         show(answer_table(answer.json()))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.text import Text
 
-from tiltyard.failure import Failure
+from tiltyard.failure import Failure, elsewhere
 from tiltyard.manifests import read_manifests
 from tiltyard.notices import result
 from tiltyard.records import ALL, read
@@ -86,7 +86,8 @@ def find(target: str, namespace: str | None = None) -> Target:
         return _of_manifest(path)
     if (Path(DEFAULT_FOLDER) / target).is_dir():
         return Target(Path(DEFAULT_FOLDER), target)
-    return _of_cluster(target, namespace)
+    with elsewhere(target):
+        return _of_cluster(target, namespace)
 
 
 def fetch(target: Target, query: Query, since: datetime | None, limit: int | None) -> list[Row]:

@@ -138,7 +138,7 @@ def _inferences(place: Place, files: Sequence[str], wanted: Wanted) -> Table:
 
 def _together(tables: Sequence[Table]) -> Table:
     """One table of what several plans have recorded; a column that one lacks is null there."""
-    import pyarrow as pa  # noqa: PLC0415 - an extra
+    import pyarrow as pa
 
     if not tables:
         facts = {"time": pa.timestamp("us", "UTC"), REQUEST: pa.string(), ROW: pa.int32()}
@@ -167,8 +167,8 @@ def _rows(place: Place, name: str, wanted: Wanted) -> Table | None:
 
 def _read(file: BinaryIO, wanted: Wanted) -> Table | None:
     """Rows of a file, those of other times left out where it says which they are."""
-    import pyarrow as pa  # noqa: PLC0415 - an extra
-    import pyarrow.parquet as pq  # noqa: PLC0415
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     magic = file.read(len(PARQUET))
     file.seek(0)
@@ -183,7 +183,7 @@ def _read(file: BinaryIO, wanted: Wanted) -> Table | None:
 
 def _batches(file: BinaryIO) -> Iterator[Any]:
     """Whole batches of a file that is still written to."""
-    import pyarrow as pa  # noqa: PLC0415 - an extra
+    import pyarrow as pa
 
     try:
         yield from pa.ipc.open_stream(file)
@@ -202,8 +202,8 @@ def _overlaps(parquet: Any, group: int, wanted: Wanted) -> bool:  # noqa: ANN401
 
 def _conditions(table: Table, wanted: Wanted) -> Iterator[Any]:
     """What wanted rows fulfil."""
-    import pyarrow as pa  # noqa: PLC0415 - an extra
-    import pyarrow.compute as pc  # noqa: PLC0415
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
     field = pc.field
     if wanted.since is not None:
@@ -230,7 +230,7 @@ def _conditions(table: Table, wanted: Wanted) -> Iterator[Any]:
 
 def _beside(table: Table, place: Place, files: Sequence[str], wanted: Wanted) -> Table:
     """Add what a challenger gave, by request and row; null where it gave nothing."""
-    import pyarrow.compute as pc  # noqa: PLC0415 - an extra
+    import pyarrow.compute as pc
 
     if not table.num_rows:
         return table
@@ -250,7 +250,7 @@ def _beside(table: Table, place: Place, files: Sequence[str], wanted: Wanted) ->
 
 def _with_feedback(table: Table, place: Place, files: Sequence[str], wanted: Wanted) -> Table:
     """Add what callers told of rows, the newest of each metric; days may lie between."""
-    import pyarrow as pa  # noqa: PLC0415 - an extra
+    import pyarrow as pa
 
     if not table.num_rows or not files:
         return table
@@ -272,8 +272,8 @@ def _with_feedback(table: Table, place: Place, files: Sequence[str], wanted: Wan
 
 def _key(table: Table) -> Any:  # noqa: ANN401 - pyarrow's
     """What tells rows apart, as one text."""
-    import pyarrow as pa  # noqa: PLC0415 - an extra
-    import pyarrow.compute as pc  # noqa: PLC0415
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
     row = table.column(ROW).cast(pa.string())
     return pc.binary_join_element_wise(table.column(REQUEST), row, "#")

@@ -1,5 +1,6 @@
 """`tiltyard report`: what the experiment and the shadows of a Pipeline have shown."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from tiltyard.failure import Failure
+from tiltyard.failure import Failure, elsewhere
 from tiltyard.local.verdicts import verdict
 from tiltyard.manifests import Manifest, read_manifests
-from tiltyard.notices import notice, result
+from tiltyard.notices import document, notice
 from tiltyard.reportpage import page
 from tiltyard.reporttables import picture
 from tiltyard.tables import console
@@ -45,19 +46,18 @@ def report(what: str, namespace: str | None, url: str, output: str, html: Path |
         Failure: nothing is known of it.
 
     """
-    found = _of_file(Path(what), url) if Path(what).is_file() else of_cluster(what, namespace)
+    if Path(what).is_file():
+        found = _of_file(Path(what), url)
+    else:
+        with elsewhere(what):
+            found = of_cluster(what, namespace)
     if html:
         html.write_text(page(found, datetime.now(UTC)))
         notice(f"wrote {html}")
     if output == "table":
         console().print(picture(found))
-    elif output == "json":
-        result(found.model_dump_json(by_alias=True, exclude_none=True, indent=2))
     else:
-        import yaml  # noqa: PLC0415 - seldom asked for
-
-        plain = found.model_dump(mode="json", by_alias=True, exclude_none=True)
-        result(yaml.safe_dump(plain, sort_keys=False).rstrip())
+        document(json.loads(found.model_dump_json(by_alias=True, exclude_none=True)), output)
 
 
 def of_cluster(name: str, namespace: str | None) -> Report:

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tiltyard.tables import plain_table
+from tiltyard.tables import percent, plain_table
 from tiltyard_api.v1alpha1.verdict import (
     FIGURES,
     Agreement,
@@ -116,9 +116,9 @@ def _shadows(rows: Sequence[Agreement]) -> Table:
             one.step,
             one.challenger,
             str(one.compared),
-            _share(one.rate),
-            _share(one.low),
-            _share(one.high),
+            percent(one.rate),
+            percent(one.low),
+            percent(one.high),
             *_times(one.times),
         )
         table.add_row("", one.champion, "", "", "", "", *_times(one.champion_times))
@@ -140,7 +140,7 @@ def _flips(rows: Sequence[Agreement]) -> Table:
             ("yes where the champion says no", found.false_positives),
         )
         for words, rate in rates:
-            shares = map(_share, (rate.rate, rate.low, rate.high))
+            shares = map(percent, (rate.rate, rate.low, rate.high))
             table.add_row(*start, words, str(rate.count), str(rate.of), *shares)
             start = ("", "", "", "")
     return table
@@ -174,10 +174,6 @@ def _number(value: float | None) -> str:
 
 def _signed(value: float | None) -> str:
     return "" if value is None else f"{value:+.4g}"
-
-
-def _share(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.4g} %"
 
 
 def _p(value: float | None) -> str:

@@ -1,6 +1,5 @@
 """`tiltyard simulate`: how often, and after how long, a canary would be rolled back."""
 
-import json
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from tiltyard.failure import Failure
 from tiltyard.manifests import read_manifests
-from tiltyard.notices import result
+from tiltyard.notices import document
 from tiltyard.tables import console, plain_table
 from tiltyard_api.quantities import seconds
 from tiltyard_api.v1alpha1.canary import Canary, LinearRamp, Ramp
@@ -71,14 +70,10 @@ def answer(question: Question, output: str) -> None:
         "limitSeconds": limit,
         "outcomes": [_of(reason, runs) for reason in OUTCOMES if any(_ended(runs, reason))],
     }
-    if output == "json":
-        result(json.dumps(told, indent=2))
-    elif output == "yaml":
-        import yaml  # noqa: PLC0415 - seldom asked for
-
-        result(yaml.safe_dump(told, sort_keys=False).rstrip())
-    else:
+    if output == "table":
         _show(told["outcomes"])
+    else:
+        document(told, output)
 
 
 def _wanted(question: Question) -> Wanted:

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from tiltyard.cluster import Cluster, Object
 from tiltyard.failure import Failure
-from tiltyard.notices import result
-from tiltyard.tables import console, plain_table
+from tiltyard.notices import document
+from tiltyard.tables import console, percent, plain_table
 from tiltyard_api.v1alpha1.stage import Guard
 from tiltyard_api.v1alpha1.status import Condition, PipelineStatus, StepStatus
 
@@ -45,14 +45,10 @@ def status(name: str, namespace: str | None, output: str, *, watch: bool) -> Non
         pipeline = cluster.pipeline(name)
         if watch:
             _follow(cluster, pipeline)
-        elif output == "json":
-            result(json.dumps(pipeline.get("status") or {}, indent=2))
-        elif output == "yaml":
-            import yaml  # noqa: PLC0415 - seldom asked for
-
-            result(yaml.safe_dump(pipeline.get("status") or {}, sort_keys=False).rstrip())
-        else:
+        elif output == "table":
             console().print(picture(pipeline))
+        else:
+            document(pipeline.get("status") or {}, output)
 
 
 def picture(pipeline: Object) -> RenderableType:
@@ -109,13 +105,13 @@ def _variants(steps: Sequence[StepStatus]) -> Table:
         for one in step.variants or ():
             cells = (
                 _number(one.weight),
-                _percent(one.effective),
+                percent(one.effective),
                 _number(one.requests),
                 _number(one.units),
-                _percent(one.error_share),
+                percent(one.error_share),
                 _seconds(one.p50),
                 _seconds(one.p99),
-                _percent(one.match_rate),
+                percent(one.match_rate),
             )
             table.add_row(step.name, one.model, *cells)
     return table
@@ -145,10 +141,6 @@ def _canary(step: StepStatus) -> Iterator[RenderableType]:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.12g}"
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.4g} %"
 
 
 def _seconds(value: float | None) -> str:

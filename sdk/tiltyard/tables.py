@@ -36,6 +36,11 @@ def plain_table(*columns: str) -> Table:
     return table
 
 
+def percent(share: float | None) -> str:
+    """Write a share; nothing where there is none."""
+    return "" if share is None else f"{100 * share:.4g} %"
+
+
 def answer_table(rows: Sequence[Row]) -> Table:
     """Rows of an answer: what came out, of challengers too, and which variants served."""
     columns = list(dict.fromkeys(column for row in rows for column in _outputs(row)))

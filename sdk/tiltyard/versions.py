@@ -11,7 +11,7 @@ from tiltyard.cluster import Cluster
 from tiltyard.failure import EntityNotFoundError, Failure
 from tiltyard.manifests import read_manifests
 from tiltyard.namespaced import NamespacePlace
-from tiltyard.notices import notice, result
+from tiltyard.notices import document, notice, result
 from tiltyard.pipelines import Pipeline
 from tiltyard.places import Document
 from tiltyard.tables import plain_table, show
@@ -27,14 +27,14 @@ def apply(files: Sequence[Path], namespace: str | None, seconds: float) -> None:
     """
     read_manifests(files)
     found = [_plain(one) for file in files for one in read_documents(file.read_bytes())]
-    for document in sorted(found, key=lambda one: str(one["kind"])):  # Model before Pipeline
-        kind, head = document["kind"], document["metadata"]
+    for one in sorted(found, key=lambda one: str(one["kind"])):  # Model before Pipeline
+        kind, head = one["kind"], one["metadata"]
         with _place(_namespace(head, namespace)) as place:
-            document["metadata"] = head | {"namespace": place.namespace}
+            one["metadata"] = head | {"namespace": place.namespace}
             if kind == "Model":
-                place.put_model(document)
+                place.put_model(one)
             else:
-                place.deploy(document, seconds)
+                place.deploy(one, seconds)
             result(f"{kind} {head['name']} in namespace {place.namespace}: applied")
 
 
@@ -59,18 +59,14 @@ def history(name: str, namespace: str | None, output: str) -> None:
     """
     with _pipeline(name, namespace) as pipeline:
         versions = pipeline.history()
-    if output == "json":
-        result(json.dumps(versions, indent=2))
-    elif output == "yaml":
-        import yaml  # noqa: PLC0415 - seldom asked for
-
-        result(yaml.safe_dump(versions, sort_keys=False).rstrip())
-    else:
-        table = plain_table("version", "created", "steps", "models")
-        for one in versions:
-            models = ", ".join(f"{model} {digest}" for model, digest in one["models"].items())
-            table.add_row(str(one["version"]), one["created"], ", ".join(one["steps"]), models)
-        show(table)
+    if output != "table":
+        document(versions, output)
+        return
+    table = plain_table("version", "created", "steps", "models")
+    for one in versions:
+        models = ", ".join(f"{model} {digest}" for model, digest in one["models"].items())
+        table.add_row(str(one["version"]), one["created"], ", ".join(one["steps"]), models)
+    show(table)
 
 
 def rollback(name: str, namespace: str | None, to: int | None, seconds: float) -> None:
@@ -119,7 +115,7 @@ def _pipeline(name: str, namespace: str | None) -> Iterator[Pipeline]:
         if place.pipeline(name) is None:
             raise EntityNotFoundError(
                 f"there is no Pipeline {name} in namespace {place.namespace}:"
-                " kubectl get pipelines -A lists them"
+                " kubectl get typ -A lists them"
             )
         yield Pipeline(place, name, notice)
 
@@ -131,6 +127,6 @@ def _namespace(head: Document, asked: str | None) -> str | None:
     return asked or said
 
 
-def _plain(document: Any) -> Document:  # noqa: ANN401 - as YAML gives it, and found valid
+def _plain(found: Any) -> Document:  # noqa: ANN401 - as YAML gives it, and found valid
     """Give a document as JSON has it: dates of YAML become texts."""
-    return dict(json.loads(json.dumps(document, default=str)))
+    return dict(json.loads(json.dumps(found, default=str)))

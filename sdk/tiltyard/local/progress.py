@@ -34,7 +34,7 @@ class Bars(NoBars):
 
     def __init__(self) -> None:
         from rich.console import Console  # noqa: PLC0415 - slow, and for terminals only
-        from rich.progress import (  # noqa: PLC0415
+        from rich.progress import (  # noqa: PLC0415 - likewise
             BarColumn,
             DownloadColumn,
             Progress,
@@ -87,7 +87,7 @@ class Bars(NoBars):
     def _update(self, uri: str, done: int, size: int | None) -> None:
         if uri not in self._tasks:
             self._tasks[uri] = self._progress.add_task(uri)
-        self._progress.update(self._tasks[uri], completed=done, total=size)  # type: ignore[arg-type]
+        self._progress.update(self._tasks[uri], completed=done, total=size)  # type: ignore[arg-type]  # None is taken
 
 
 @contextmanager

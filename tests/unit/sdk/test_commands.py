@@ -3,11 +3,13 @@
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from tiltyard.commands import app
+from tiltyard.failure import Failure
 from tiltyard_api.limits import LIMITS
 
 
@@ -31,6 +33,18 @@ def test_help_loads_only_what_it_needs() -> None:
 def test_the_list_of_commands_cuts_no_sentence_short() -> None:
     shown = CliRunner().invoke(app, ["--help"]).stdout
     assert "..." not in shown.partition("Commands:")[2]
+
+
+@pytest.mark.parametrize("command", ["report", "logs"])
+def test_what_is_neither_here_nor_in_a_cluster_is_told_so(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    failure = CliRunner().invoke(app, [command, "pipelin.yaml"]).exception
+    assert isinstance(failure, Failure)
+    here, there = failure.lines
+    assert here.startswith("pipelin.yaml: there is no such file or folder here")
+    assert there.startswith("the kubeconfig cannot be used")
 
 
 def test_the_version_is_the_packages() -> None:

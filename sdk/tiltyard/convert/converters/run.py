@@ -48,7 +48,7 @@ def _convert(asked: dict[str, Any], folder: Path) -> dict[str, Any]:
         for number, array in enumerate(given.values()):
             plain = np.asarray(array)
             arrays[f"{side}_{number}"] = plain.astype(str) if plain.dtype == object else plain
-    np.savez(folder / SAMPLES, **arrays)  # type: ignore[arg-type]
+    np.savez(folder / SAMPLES, **arrays)  # type: ignore[arg-type]  # one of its names is a bool
     return {
         "inputs": list(conversion.inputs),
         "outputs": list(conversion.outputs),

@@ -143,7 +143,7 @@ def _answers(model: Any, asked: Any, names: list[str]) -> Arrays:  # noqa: ANN40
 
 def _scores(model: Any) -> Callable[[Any], Array]:  # noqa: ANN401 - any estimator
     if hasattr(model, "predict_proba"):
-        return model.predict_proba  # type: ignore[no-any-return]
+        return model.predict_proba  # type: ignore[no-any-return]  # of a library without types
 
     def both(asked: Any) -> Array:  # noqa: ANN401 - a table
         """Scores of all classes; the libraries differ in how they tell those of two."""

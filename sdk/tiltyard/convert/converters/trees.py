@@ -31,7 +31,7 @@ def exact_attributes() -> Iterator[None]:
     """
     make = onnx.helper.make_attribute
 
-    def mended(key: str, value: Any, *others: Any, **more: Any) -> Any:  # noqa: ANN401
+    def mended(key: str, value: Any, *others: Any, **more: Any) -> Any:  # noqa: ANN401 - as handed over
         if isinstance(value, list):
             value = [_plain(one) for one in value]
             if key == THRESHOLDS:
@@ -45,7 +45,7 @@ def exact_attributes() -> Iterator[None]:
         onnx.helper.make_attribute = _container.make_attribute = make
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever a converter hands over
+def _plain(value: Any) -> Any:  # noqa: ANN401 - likewise
     value = value.item() if isinstance(value, np.generic) else value
     return int(value) if isinstance(value, bool) else value
 
