@@ -8,13 +8,11 @@ import urllib3
 
 from bikes import NAME, await_ready
 from kubectl import Kubectl
-from ledgers import Ledger, counted
+from ledgers import Ledger
 from operators import Operators
+from outcomes import addresses, answers, await_successor, kept
+from pods import engines
 from served_models import scaled
-from tiltyard_core.experiments.ledger import total
-from tiltyard_operator.desired.config import read_experiment
-from tiltyard_operator.desired.metadata import evidence_name
-from tried import engines
 from waiting import await_that
 
 Object = dict[str, Any]
@@ -52,32 +50,13 @@ def document(folder: Path, weights: tuple[float, float] = (1, 1)) -> Object:
 
 def use(kubectl: Kubectl, ledger: Ledger, first: int, many: int = 12) -> None:
     """Ask every pod, and tell another pod what came of it."""
-    addresses = [pod["status"]["podIP"] for pod in engines(kubectl) if serves(pod)]
+    pods = addresses(kubectl)
     with urllib3.PoolManager(retries=False) as pool:
         for number in range(first, first + many):
-            asked, told = (addresses[(number + by) % len(addresses)] for by in (0, 1))
-            row = {"x": 1.0, "user": f"user-{number}"}
-            url = f"http://{asked}:8080/pipelines/{NAME}"
-            answer = pool.request("POST", url, json=[row], timeout=20)
-            assert answer.status == 200, answer.data
-            variant = answer.headers["X-Tiltyard-Variant"].removeprefix(f"{STEP}=")
-            name = answer.headers["X-Tiltyard-Inference-Id"]
-            piece = {"inferenceId": name, "metric": "revenue", "value": number / 4}
-            ledger.send(f"http://{told}:8080", variant, [piece])
-
-
-def serves(pod: Object) -> bool:
-    return "deletionTimestamp" not in pod["metadata"]
-
-
-def kept(kubectl: Kubectl) -> object:
-    """What the operator has written down of all engines together."""
-    found = kubectl.run("get", "configmap", evidence_name(NAME))
-    if found.returncode:
-        return None
-    ledger = read_experiment(kubectl.get("configmap", evidence_name(NAME)))
-    sums = total(ledger) if ledger else None
-    return counted(sums) if sums else None
+            asked, told = (pods[(number + by) % len(pods)] for by in (0, 1))
+            (answer,) = answers(pool, asked, STEP, [{"x": 1.0, "user": f"user-{number}"}])
+            piece = {"inferenceId": answer.id, "metric": "revenue", "value": number / 4}
+            ledger.send(f"http://{told}:8080", answer.variant, [piece])
 
 
 def test_pods_that_go_and_operators_that_start_anew_leave_the_clients_ledger(
@@ -91,8 +70,7 @@ def test_pods_that_go_and_operators_that_start_anew_leave_the_clients_ledger(
     leaving = engines(kubectl)[0]["metadata"]["name"]
     kubectl("delete", "pod", leaving, "--wait=false")
     await_that(lambda: kept(kubectl) == ledger.cells, PATIENCE)
-    await_that(lambda: len([one for one in engines(kubectl) if serves(one)]) == 3, PATIENCE)
-    await_that(lambda: leaving not in [one["metadata"]["name"] for one in engines(kubectl)])
+    await_successor(kubectl, leaving, 3, PATIENCE)
     await_ready(kubectl)
     use(kubectl, ledger, 100)
     operator.kill()
