@@ -1,5 +1,6 @@
 """Notebooks against a cluster: the very cells that run on a laptop, with another connection."""
 
+import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -66,7 +67,10 @@ def test_the_forecast_is_split_shadowed_replaced_and_rolled_back(
 
 
 def test_four_ways_to_try_a_model_work_in_a_cluster(
-    run_in_cluster: Callable[[str, Kubectl], None], kubectl: Kubectl
+    run_in_cluster: Callable[[str, Kubectl], None], kubectl: Kubectl, api: Api
 ) -> None:
-    run_in_cluster("004-four-ways", kubectl)
-    assert pipelines(kubectl) == dict.fromkeys(["ab", "canary", "lists", "shadow"], "Suspended")
+    name = f"ways-{secrets.token_hex(4)}"
+    with namespace_of_its_own(api, name):
+        there = replace(kubectl, namespace=name)
+        run_in_cluster("004-four-ways", there)
+        assert pipelines(there) == dict.fromkeys(["ab", "canary", "lists", "shadow"], "Suspended")
