@@ -10,6 +10,9 @@ from tiltyard_engine.call import Call, Served
 from tiltyard_engine.dataplane import model_split
 from tiltyard_engine.metrics import variants_of
 
+KEPT = 4096
+"""Combinations of variants that are kept: two steps have at most 256, sixteen steps 2^64."""
+
 
 class Labels(msgspec.Struct, frozen=True):
     """The labels of rows that the same variants served, as values and as JSON."""
@@ -25,7 +28,7 @@ class Labels(msgspec.Struct, frozen=True):
 
 
 class Labeller:
-    """Finds the labels of rows; each combination of variants is put into words once."""
+    """Finds the labels of rows; what a combination of variants is called is kept."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -46,11 +49,12 @@ class Labeller:
         chosen = tuple(served.values())
         labels = self._labels.get(chosen)
         if labels is None:
+            if len(self._labels) >= KEPT:
+                self._labels.clear()
             labels = self._labels[chosen] = self._make(served)
         return labels
 
     def _make(self, served: dict[str, str]) -> Labels:
-        """At most one entry for each combination of variants: the plan bounds them."""
         splits = [variant for step, variant in served.items() if step in self._split_steps]
         split = model_split(self._plan, splits[-1]) if splits else None
         model = served.get(self._last) or self._models[self._last]
