@@ -175,7 +175,7 @@ class Keeper:
 
     def _reported(self, slot: Slot, text: bytes) -> None:
         """Take note that a model was loaded, or why not."""
-        with suppress(ValueError, AttributeError):
+        with suppress(ValueError, AttributeError, RecursionError):  # the model may write it too
             fault = json.loads(text).get("fault")
             slot.loaded = fault is None
             slot.why = "" if fault is None else f"could not start: {fault}"[:1000]

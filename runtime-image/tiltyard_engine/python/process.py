@@ -158,7 +158,8 @@ def _processes() -> list[list[str]]:
     for name in os.listdir("/proc"):  # noqa: PTH208 - names are all we want, quickly
         if name.isdigit():
             with contextlib.suppress(OSError):
-                text = Path("/proc", name, "stat").read_text()
+                # A process may call itself whatever it likes.
+                text = Path("/proc", name, "stat").read_text(encoding="latin-1")
                 found.append([*text.rpartition(")")[2].split(), name])
     return found
 
