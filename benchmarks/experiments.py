@@ -1,6 +1,6 @@
 """How often experiments are wrong, and how soon they are right: `benchmarks/experiments.py`.
 
-    .venv/bin/python benchmarks/experiments.py [--experiments 10000] [--seed 1]
+    .venv/bin/python benchmarks/experiments.py [--experiments 10000] [--only means labels]
 
 Simulated experiments, each looked at after every event. `tests/support/manylooks.py` computes what
 the project computes, for many experiments at once; `tests/unit/core/experiments` holds the two
@@ -32,6 +32,7 @@ from manylooks import (  # noqa: E402 - the path has to be set first
     values,
     visits,
 )
+from scored import held  # noqa: E402 - likewise
 from tiltyard_core.experiments.ratios import RATIO_ALPHA  # noqa: E402 - likewise
 
 ALPHA = 0.05
@@ -42,11 +43,13 @@ LEAST = 100
 BOUNDS = ("at least", "at most")
 
 Found = NDArray[np.bool_]
-SKEWED: dict[str, Callable[[np.random.Generator, tuple[int, int]], NDArray[np.float64]]] = {
-    "normal values": lambda chance, size: chance.normal(0, 1, size),
-    "exponential values": lambda chance, size: chance.exponential(1, size),
-    "counts (Poisson, 0.3)": lambda chance, size: chance.poisson(0.3, size).astype(float),
+Drawing = Callable[[np.random.Generator, tuple[int, int]], NDArray[np.float64]]
+VALUES: dict[str, tuple[float, Drawing]] = {
+    "normal values": (0.0, lambda chance, size: chance.normal(0, 1, size)),
+    "exponential values": (1.0, lambda chance, size: chance.exponential(1, size)),
+    "counts (Poisson, 0.3)": (0.3, lambda chance, size: chance.poisson(0.3, size).astype(float)),
 }
+"""Their mean, and how they are drawn."""
 
 
 def ever(setting: Setting, experiments: int, seed: int, difference: float = 0.0) -> Found:
@@ -69,13 +72,23 @@ def ever_blocked(setting: Setting, experiments: int, seed: int) -> Found:
     return np.concatenate(parts)
 
 
-def ever_values(name: str, experiments: int, events: int, seed: int) -> Found:
-    """Tell of each A/A experiment on values whether a difference was ever found."""
+def ever_values(name: str, experiments: int, seed: int, factor: float = 1.0) -> Found:
+    """Tell of each experiment on values whether their true difference was ever rejected.
+
+    Args:
+        name: of what they are drawn from.
+        experiments: how many.
+        seed: of chance.
+        factor: by which values of the variant are larger.
+
+    """
     chance, parts = np.random.default_rng(seed), []
+    mean, draw = VALUES[name]
     for done in range(0, experiments, AT_ONCE):
-        size = (min(AT_ONCE, experiments - done), events)
-        variant, value = chance.random(size) < 0.5, SKEWED[name](chance, size)
-        parts.append((values(variant, value, ALPHA, LEAST) >= LIMIT).any(axis=1))
+        size = (min(AT_ONCE, experiments - done), 2000)
+        variant, value = chance.random(size) < 0.5, draw(chance, size)
+        value, true = np.where(variant, factor, 1.0) * value, (factor - 1) * mean
+        parts.append((values(variant, value, ALPHA, LEAST, true) >= LIMIT).any(axis=1))
     return np.concatenate(parts)
 
 
@@ -124,8 +137,8 @@ def false_verdicts(experiments: int, seed: int) -> None:
         setting = Setting(rate, rate)
         told(f"rate {rate:g}, 2,000 events", ever(setting, experiments, seed))
     told("rate 0.1, share 10 %", ever(Setting(0.1, 0.1, share=0.1), experiments, seed))
-    for name in SKEWED:
-        told(f"{name}, from {LEAST} a variant on", ever_values(name, experiments, 2000, seed))
+    for name in VALUES:
+        told(f"{name}, from {LEAST} a variant on", ever_values(name, experiments, seed))
     told(
         "rate 0.1, by a z-test that is repeated", z_test_ever(Setting(0.1, 0.1), experiments, seed)
     )
@@ -143,6 +156,16 @@ def coverage(experiments: int, seed: int) -> None:
         setting = Setting(control, variant, share)
         missed = ever(setting, experiments, seed, variant - control)
         told(f"{control:g} and {variant:g}, share {share:g}", ~missed)
+
+
+def coverage_of_means(experiments: int, seed: int) -> None:
+    """Print how often intervals of means hold the true difference at all times."""
+    title = f"means, {experiments} experiments of 2,000 events, from {LEAST} a variant on"
+    head(title, "holds always", *BOUNDS)
+    for name, (mean, _) in VALUES.items():
+        if mean:
+            wrong = ever_values(name, experiments, seed, 1.2)
+            told(f"{name}, those of the variant times 1.2", ~wrong)
 
 
 def power(experiments: int, seed: int) -> None:
@@ -186,19 +209,42 @@ def splitters(experiments: int, seed: int) -> None:
         told(f"{100 * share:g} %", ever_blocked(setting, experiments, seed))
 
 
+def labels(experiments: int, seed: int) -> None:
+    """Print how often intervals of what labels say of scores hold the truth, at one look."""
+    head(f"labels, {experiments} experiments, one look", "holds", *BOUNDS)
+    for words, rows, users in (
+        ("60 rows", 60, None),
+        ("400 rows", 400, None),
+        ("800 rows of 100 users", 800, 100),
+    ):
+        found = list(held(rows, users, experiments, seed))
+        for name in found[0]:
+            told(f"{name}, {words}", np.array([one[name] for one in found if name in one]))
+
+
+PARTS: dict[str, tuple[Callable[[int, int], None], float]] = {
+    "false-verdicts": (false_verdicts, 1),
+    "coverage": (coverage, 1),
+    "means": (coverage_of_means, 1),
+    "power": (power, 0.1),
+    "crowds": (crowds, 0.1),
+    "splitters": (splitters, 0.1),
+    "labels": (labels, 0.1),
+}
+"""What prints a table, and how many of the experiments it takes."""
+
+
 def main() -> None:
     """Print everything."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--experiments", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     options = parser.parse_args()
     began = time.monotonic()
-    few = max(200, options.experiments // 10)
-    false_verdicts(options.experiments, options.seed)
-    coverage(options.experiments, options.seed)
-    power(few, options.seed)
-    crowds(few, options.seed)
-    splitters(few, options.seed)
+    for name in options.only:
+        part, share = PARTS[name]
+        part(max(200, round(share * options.experiments)), options.seed)
     print(f"\n{time.monotonic() - began:.0f} s")
 
 
