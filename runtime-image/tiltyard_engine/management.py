@@ -18,7 +18,7 @@ from tiltyard_api.plan import Plan, PlanCanary, PlanStep
 from tiltyard_api.reasons import Reason
 from tiltyard_engine.canaries import CanaryCells, every_canary, report, unheeded
 from tiltyard_engine.counters import CounterFile
-from tiltyard_engine.dataplane import answering
+from tiltyard_engine.dataplane import runs
 from tiltyard_engine.disagreements import Slates, worst
 from tiltyard_engine.errors import Refusal
 from tiltyard_engine.exposition import registry
@@ -49,10 +49,11 @@ MANAGEMENT_LIMITS = Limits(max_body=1024, max_connections=256)
 def _down(one: Loaded) -> Iterator[str]:
     """Steps that can answer nobody at the moment, whichever of their models is asked."""
     for step in one.plan.steps:
-        faults = {name: one.sessions[name].why_down() for name in answering(step)}
-        if all(faults.values()):
-            words = ", ".join(f"model {name!r} {fault}" for name, fault in faults.items())
-            yield f"step {step.name!r}: {words}"
+        for models in runs(step):
+            faults = {name: one.sessions[name].why_down() for name in models}
+            if all(faults.values()):
+                words = ", ".join(f"model {name!r} {fault}" for name, fault in faults.items())
+                yield f"step {step.name!r}: {words}"
 
 
 def run_management(
