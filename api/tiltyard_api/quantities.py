@@ -15,7 +15,7 @@ LONGEST = "8760h"
 """A year: what is meant to be longer is meant to be something else."""
 
 _SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600)}
-_BYTES = {
+BYTES = {
     "": 1,
     "k": 10**3,
     "M": 10**6,
@@ -26,6 +26,7 @@ _BYTES = {
     "Gi": 2**30,
     "Ti": 2**40,
 }
+"""Factors of byte quantities, by their suffixes."""
 
 
 def seconds(duration: str) -> float:
@@ -51,7 +52,7 @@ def quantity_bytes(quantity: str) -> int:
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(Ki|Mi|Gi|Ti|k|M|G|T)?", quantity)
     if not match:
         raise ValueError(f"{quantity!r} is not a quantity; write for example 512Mi or 1Gi")
-    return int(Decimal(match[1]) * _BYTES[match[2] or ""])
+    return int(Decimal(match[1]) * BYTES[match[2] or ""])
 
 
 def _duration(text: str) -> str:

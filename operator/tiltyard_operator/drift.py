@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 
+from tiltyard_api.quantities import BYTES
 from tiltyard_operator.desired.metadata import APPLIED
 from tiltyard_operator.kinds import Object
 
@@ -21,17 +22,10 @@ KEYS: Mapping[str, str] = {
 }
 """Lists to which others may add entries of their own, and by what the entries are told apart."""
 
-SUFFIXES: Mapping[str, Decimal] = {
-    "m": Decimal("0.001"),
-    "k": Decimal(10**3),
-    "M": Decimal(10**6),
-    "G": Decimal(10**9),
-    "T": Decimal(10**12),
-    "Ki": Decimal(2**10),
-    "Mi": Decimal(2**20),
-    "Gi": Decimal(2**30),
-    "Ti": Decimal(2**40),
+SUFFIXES: Mapping[str, Decimal] = {"m": Decimal("0.001")} | {
+    suffix: Decimal(factor) for suffix, factor in BYTES.items()
 }
+"""Factors of quantities; `m` is of cpus alone."""
 
 
 def was_ours(live: Object, wanted: Object) -> bool:
@@ -61,8 +55,8 @@ def amount(quantity: object) -> Decimal | str:
     text = str(quantity)
     number = text.rstrip("".join({letter for suffix in SUFFIXES for letter in suffix}))
     try:
-        return Decimal(number) * SUFFIXES.get(text[len(number) :], Decimal(1))
-    except InvalidOperation:
+        return Decimal(number) * SUFFIXES[text[len(number) :]]
+    except (InvalidOperation, KeyError):
         return text
 
 

@@ -26,7 +26,7 @@ from tiltyard_operator.desired.history import Version, read_version
 from tiltyard_operator.desired.metadata import MANAGER, PLAN_LABEL, Owner
 from tiltyard_operator.kinds import Object
 from tiltyard_operator.pods import Pod, observe_pod, stamp
-from tiltyard_operator.trials import Attempt, observe_attempts
+from tiltyard_operator.trials import Attempt
 
 ROLLOUT = "deployment.kubernetes.io/revision"
 """Annotation of a ReplicaSet: which of its Deployment's rollouts it is of."""
@@ -49,12 +49,6 @@ class Read:
     replica_sets: Sequence[Object] = ()
     pods: Sequence[Object] = ()
     revisions: Sequence[Object] = ()
-    jobs: Sequence[Object] = ()
-    """Resolve Jobs of whatever the Pipeline wants to know, whoever owns them."""
-
-    trial_pods: Sequence[Object] = ()
-    said: Mapping[str, "Answer"] = field(default_factory=dict)
-    """What the pods that serve answered, by their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +150,13 @@ class Observed:
     versions: tuple[Version, ...]
     """Newest first."""
 
-    trials: Mapping[str, tuple[Attempt, ...]]
+    pods: tuple[Pod, ...]
+    said: Mapping[str, Answer] = field(default_factory=dict)
+    """What the pods that serve answered, by their names."""
+
+    trials: Mapping[str, tuple[Attempt, ...]] = field(default_factory=dict)
     """Resolve Jobs by the keys of what they try."""
 
-    pods: tuple[Pod, ...]
-    said: Mapping[str, Answer]
     memory: Memory = Memory()
     experiment: ExperimentLedger | None = None
     """What was kept of what feedback came to."""
@@ -172,13 +168,12 @@ class Observed:
 def observe(read: Read) -> Observed:
     """Take the facts out of what was read."""
     head = read.pipeline["metadata"]
-    owner = Owner.of(read.pipeline)
     bundles = {
         bundle.hash[:HASH_CHARACTERS]: bundle for bundle in map(read_bundle, read.configs) if bundle
     }
     versions = [version for version in map(read_version, read.revisions) if version]
     return Observed(
-        owner=owner,
+        owner=Owner.of(read.pipeline),
         generation=head.get("generation", 0),
         document=read.pipeline,
         previous=previous_status(read.pipeline),
@@ -193,9 +188,7 @@ def observe(read: Read) -> Observed:
         bundles=bundles,
         live=frozenset(_live_plans(read)),
         versions=tuple(sorted(versions, key=lambda one: -one.number)),
-        trials=observe_attempts(owner, read.jobs, read.trial_pods),
         pods=tuple(map(observe_pod, read.pods)),
-        said=read.said,
     )
 
 

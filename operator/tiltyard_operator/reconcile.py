@@ -15,7 +15,6 @@ from tiltyard_api.v1alpha1.conditions import ConditionReason, EventReason
 from tiltyard_api.v1alpha1.status import PipelineStatus
 from tiltyard_operator import feedback, shadows
 from tiltyard_operator.canaries import to_be_kept, to_be_stored
-from tiltyard_operator.census import Census
 from tiltyard_operator.cluster import Cluster
 from tiltyard_operator.decide import Decision, Spec, Target, accept, cause_of, decide
 from tiltyard_operator.desired import Wanted, build, superfluous
@@ -25,18 +24,12 @@ from tiltyard_operator.desired.pod import cpu_quantity, override_of
 from tiltyard_operator.desired.resolving import Place
 from tiltyard_operator.desired.workload import CAUSE, Cause, as_it_was
 from tiltyard_operator.errors import ClusterError, Conflict, Refused, Unavailable
-from tiltyard_operator.estimates import Estimates
 from tiltyard_operator.events import Event, events, newly_synced
+from tiltyard_operator.gauges import Gauges
 from tiltyard_operator.kinds import CONFIG_MAP, PIPELINE, POD_MONITOR, Object
 from tiltyard_operator.ledgers import Ledgers
 from tiltyard_operator.log import log
-from tiltyard_operator.metrics import (
-    CANARIES,
-    EXPERIMENTS,
-    PIPELINES,
-    ROLLBACKS,
-    ROUTING_SYNC_SECONDS,
-)
+from tiltyard_operator.metrics import ROLLBACKS, ROUTING_SYNC_SECONDS
 from tiltyard_operator.observed import Observed, observe_workload, previous_status
 from tiltyard_operator.probe import Prober
 from tiltyard_operator.queue import Key
@@ -83,10 +76,7 @@ class PipelineReconciler:
         self._cluster = cluster
         self._prober = prober
         self._memory = memory
-        self._phases = Census(PIPELINES)
-        self._fates = Census(CANARIES)
-        self._verdicts = Census(EXPERIMENTS)
-        self._estimates = Estimates()
+        self._gauges = Gauges()
         self._ledgers = Ledgers()
         self._failures: Counter[Key] = Counter()
         self._slots = Slots(cluster, settings.namespaces)
@@ -97,10 +87,7 @@ class PipelineReconciler:
         """Reconcile one Pipeline; seconds until the next look where nothing changes."""
         pipeline = self._cluster.get(PIPELINE, key.namespace, key.name)
         if pipeline is None or "deletionTimestamp" in pipeline["metadata"]:
-            self._phases.note(key)
-            self._fates.note(key)
-            self._verdicts.note(key)
-            self._estimates.note(key)
+            self._gauges.forget(key)
             self._ledgers.forget(key)
             self._failures.pop(key, None)
             return None  # Kubernetes deletes what it owned
@@ -129,16 +116,13 @@ class PipelineReconciler:
         seen = self._keep_stages(seen, decision)
         writer = Writer(view, seen.owner)
         untried = self._try_models(writer, spec, decision)
-        made = self._make(writer, seen, decision) if decision.target else Made(seen.workload)
+        target = decision.target
+        made = self._make(writer, seen, decision, target) if target else Made(seen.workload)
         made = replace(made, refused=made.refused or untried)
         heard, spoke = decision.collected.heard, decision.shadowed.heard
         self._ledgers.note(key, decision.canaries.ledgers, seen.said, heard, spoke)
         status, again_in = self._report(seen, decision, made)
-        self._phases.note(key, *([status.phase] if status.phase else []))
-        self._fates.note(key, *(one.reason for one in decision.canaries.outcomes.values()))
-        judged = {one.name: one.verdict for one in status.steps or () if one.verdict}
-        self._verdicts.note(key, *(one.reason for one in judged.values()))
-        self._estimates.note(key, judged)
+        self._gauges.note(key, decision, status)
         return again_in
 
     def _keep_stages(self, seen: Observed, decision: Decision) -> Observed:
@@ -151,10 +135,9 @@ class PipelineReconciler:
             return seen
         document = self._cluster.write_status(PIPELINE, seen.document, plain(kept))
         self._tell(seen, kept)
+        before = [one.latched for one in seen.previous.steps or ()]
         for one in kept.steps or ():
-            if one.latched and one.latched not in [
-                old.latched for old in seen.previous.steps or ()
-            ]:
+            if one.latched and one.latched not in before:
                 ROLLBACKS.labels(one.latched.by).inc()
         return replace(seen, document=document, previous=kept)
 
@@ -166,17 +149,16 @@ class PipelineReconciler:
         place = Place(cpu_quantity(size.cpus), size.memory, override_of(size))
         return start_trials(writer, decision.findings.values(), place, self._settings)
 
-    def _make(self, writer: Writer, seen: Observed, decision: Decision) -> Made:
+    def _make(self, writer: Writer, seen: Observed, decision: Decision, target: Target) -> Made:
         """Write what differs, and delete what is there no more."""
-        assert decision.target  # noqa: S101 - for the types
-        objects = self._objects(seen, decision, decision.target)
+        objects = self._objects(seen, decision, target)
         pairs = [writer.pair(one) for one in objects]
         counts = self._counts(writer, seen, decision)
         taken, leftover = writer.taken([*pairs, *counts]), writer.leftover([*pairs, *counts])
         if taken or leftover:
             return Made(seen.workload, refused=taken, held=leftover)
-        keep_version(writer, seen, decision.target)
-        if _made_before(seen, decision.target):
+        keep_version(writer, seen, target)
+        if _made_before(seen, target):
             writer.note_deleted(pairs)
         for pair in [*pairs[:-1], *counts]:
             writer.ensure(pair)

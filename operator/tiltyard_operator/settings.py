@@ -104,9 +104,9 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
     return read
 
 
-def _quantity(value: str) -> str:
-    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?(m|[KMGT]i?|k)?", value):
-        raise ValueError(f"{value!r} is no quantity; write it like 0.5, 500m or 1Gi")
+def _cpus(value: str) -> str:
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?m?", value):
+        raise ValueError(f"{value!r} is no number of cpus; write it like 0.5 or 500m")
     return value
 
 
@@ -149,8 +149,8 @@ VARIABLES: Mapping[str, Variable] = {
         "engine_pull_policy", "IfNotPresent", _one_of("Always", "IfNotPresent", "Never")
     ),
     "TILTYARD_NAMESPACES": Variable("namespaces", "", _names),
-    "TILTYARD_RESOLVE_CPUS": Variable("resolve_cpus", "1", _quantity),
-    "TILTYARD_RESOLVE_MEMORY": Variable("resolve_memory", "1Gi", _quantity),
+    "TILTYARD_RESOLVE_CPUS": Variable("resolve_cpus", "1", _cpus),
+    "TILTYARD_RESOLVE_MEMORY": Variable("resolve_memory", "1Gi", _bytes),
     "TILTYARD_RESOLVE_PULL_SECRETS": Variable("resolve_pull_secrets", "", _names),
     "TILTYARD_FETCH_ADDRESSES": Variable("fetch_addresses", "", _networks),
     "TILTYARD_FETCH_SIZE": Variable("fetch_size", MOST_SIZE, _bytes),

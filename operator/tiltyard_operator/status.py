@@ -48,6 +48,12 @@ one."""
 WATCHED_EVERY = 2.0
 """Seconds between two looks at what a candidate does."""
 
+LOOKED_EVERY = 60.0
+"""Seconds between two looks at pods that do as they should: an event may have been lost."""
+
+AWAITED_EVERY = 2.0
+"""Seconds between two looks, at most, at what is about to change and is no event of ours."""
+
 TRIED_EVERY = 10.0
 """Seconds between two tries of what was refused: a quota that grows, or a name that gets free, is
 no event of ours. Pods and their Deployment are watched."""
@@ -178,9 +184,9 @@ def next_look(seen: Observed, decision: Decision, made: Made, now: float) -> flo
     times = [one.due - now for one in decision.findings.values() if one.due is not None]
     if situation.sync.laggards or situation.sync.quiet or situation.sync.silent:
         since = 0.0 if made.routed else now - seen.routed_at
-        times.append(min(max(since / 2, 0.1), 2.0))
+        times.append(min(max(since / 2, 0.1), AWAITED_EVERY))
     elif situation.sync.serving:
-        times.append(60.0)
+        times.append(LOOKED_EVERY)
     if decision.canaries.watched and situation.sync.serving:
         times += [
             WATCHED_EVERY,
@@ -191,7 +197,7 @@ def next_look(seen: Observed, decision: Decision, made: Made, now: float) -> flo
         times.append(LAST_WORDS_EVERY)
     times += patience_left(seen.pods, now)
     if situation.busy and situation.busy.reason in SOON:
-        times.append(2.0)
+        times.append(AWAITED_EVERY)
     if made.refused:
         times.append(TRIED_EVERY)
     return max(min(times), 0.1) if times else None

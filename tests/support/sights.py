@@ -21,6 +21,7 @@ from tiltyard_operator.desired.resolving import KEY, resolve_key
 from tiltyard_operator.desired.workload import Cause
 from tiltyard_operator.observed import Answer, Memory, Observed, Read, observe
 from tiltyard_operator.settings import Settings, read
+from tiltyard_operator.trials import observe_attempts
 from tiltyard_operator.versions import version_of
 
 Object = dict[str, Any]
@@ -137,8 +138,9 @@ def decided(document: Object, **read: Any) -> tuple[Observed, Decision]:
     jobs += read.pop("running", [])
     pods += read.pop("job_pods", [])
     stored = read.pop("stored", None) or as_stored(document)
-    seen = observe(Read(pipeline=stored, jobs=jobs, trial_pods=pods, said=said, **read))
-    seen = replace(seen, memory=memory)
+    seen = observe(Read(pipeline=stored, **read))
+    trials = observe_attempts(seen.owner, jobs, pods)
+    seen = replace(seen, trials=trials, said=said, memory=memory)
     return seen, decide(seen, accept(seen), now)
 
 
