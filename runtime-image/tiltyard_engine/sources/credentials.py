@@ -3,6 +3,7 @@
 import configparser
 import json
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,9 @@ FROM_CONNECTION_STRING = {
     "BlobEndpoint": "AZURE_STORAGE_ENDPOINT",
 }
 
+_ALONE = threading.Lock()
+"""Variables are the whole process's, and several models are fetched at once."""
+
 
 @contextmanager
 def environment(uri: str, scheme: str, access: Access) -> Iterator[Mapping[str, str]]:
@@ -46,22 +50,23 @@ def environment(uri: str, scheme: str, access: Access) -> Iterator[Mapping[str, 
         ArtifactError: the credentials cannot be used; the message says by what to replace them.
 
     """
-    ours = {
-        name: value
-        for name, value in os.environ.items()
-        if name.startswith(PREFIXES[scheme]) and value
-    }
-    found = dict(ours) if access.secret is None else _of_secret(access.secret, PREFIXES[scheme])
-    found = _COMPLETED[scheme](uri, found, access)
-    for name in ours:
-        del os.environ[name]
-    os.environ.update(found)
-    try:
-        yield found
-    finally:
-        for name in found:
+    with _ALONE:
+        ours = {
+            name: value
+            for name, value in os.environ.items()
+            if name.startswith(PREFIXES[scheme]) and value
+        }
+        found = dict(ours) if access.secret is None else _of_secret(access.secret, PREFIXES[scheme])
+        found = _COMPLETED[scheme](uri, found, access)
+        for name in ours:
             del os.environ[name]
-        os.environ.update(ours)
+        os.environ.update(found)
+        try:
+            yield found
+        finally:
+            for name in found:
+                del os.environ[name]
+            os.environ.update(ours)
 
 
 def _of_secret(folder: Path, prefixes: tuple[str, ...]) -> dict[str, str]:
