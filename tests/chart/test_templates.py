@@ -50,6 +50,15 @@ def test_values_that_cannot_be_are_refused_by_name(helm: Helm, value: str, messa
     assert message in refused.stderr
 
 
+@pytest.mark.parametrize(
+    ("scope", "where"), [("Cluster", "any namespace"), ("Namespace", "namespace tiltyard")]
+)
+def test_the_notes_say_where_pipelines_are_served(helm: Helm, scope: str, where: str) -> None:
+    text = helm("install", "tiltyard", CHART, "--dry-run=client", f"--set=scope={scope}")
+    notes = text.partition("\nNOTES:\n")[2]
+    assert f", in {where}:\n" in notes
+
+
 def operator_settings(objects: list[Object]) -> Settings:
     """What the operator would read in the pod that the chart makes."""
     container = of_kind(objects, "Deployment")["spec"]["template"]["spec"]["containers"][0]

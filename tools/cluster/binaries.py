@@ -121,8 +121,8 @@ def find(modules: Sequence[Module] = MODULES) -> Binaries:
     if missing:
         names = ", ".join(program for module in missing for program in module.programs)
         raise MissingError(
-            f"{names} are not built yet: run `make cluster-programs`, which takes a quarter of an "
-            f"hour once, or name a directory that has them in {DIRECTORY}"
+            f"{names} are not built yet: run `make cluster-programs`, which takes minutes once, "
+            f"or name a directory that has them in {DIRECTORY}"
         )
     paths = {name: module.cached / name for module in modules for name in module.programs}
     seconds = sum(float((module.cached / _BUILT_IN).read_text()) for module in modules)
