@@ -124,11 +124,11 @@ def main() -> int:
         better, worse, wins = simulate(asked.visitors, noise, asked.seed)
         chance = np.random.default_rng(asked.seed)
         by_split = needed(
-            lambda n, b=better, w=worse, c=chance: found_by_split(c, b, w, n),  # type: ignore[misc]
+            lambda n, b=better, w=worse, c=chance: found_by_split(c, b, w, n),
             asked.visitors,
         )
         by_list = needed(
-            lambda n, w=wins, c=chance: found_by_interleaving(c, w, n),  # type: ignore[misc]
+            lambda n, w=wins, c=chance: found_by_interleaving(c, w, n),
             asked.visitors,
         )
         ratio = f"{by_split / by_list:.1f}" if by_split and by_list else "-"

@@ -280,7 +280,7 @@ def _peak_mb(operator: OperatorProcess) -> float:
 
 def main() -> None:
     """Run everything once and print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--pipelines", type=int, default=1000)
     parser.add_argument("--changes", type=int, default=30)
     parser.add_argument("--rest", type=float, default=60.0)

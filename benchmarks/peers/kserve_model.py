@@ -19,8 +19,8 @@ class OnnxModel(Model):
     async def predict(
         self,
         payload: InferRequest,
-        headers: dict[str, str] | None = None,  # noqa: ARG002  KServe's own signature
-        response_headers: dict[str, str] | None = None,  # noqa: ARG002  KServe's own signature
+        headers: dict[str, str] | None = None,  # noqa: ARG002 - KServe's own signature
+        response_headers: dict[str, str] | None = None,  # noqa: ARG002 - KServe's own signature
     ) -> InferResponse:
         """Score one request."""
         (scores,) = self.session.run(None, {"x": payload.inputs[0].as_numpy()})

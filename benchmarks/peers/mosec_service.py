@@ -17,11 +17,11 @@ class OnnxWorker(Worker):
     def __init__(self) -> None:
         self.session = open_session()
 
-    def deserialize(self, data: bytes) -> Any:  # noqa: ANN401  mosec's own signature
+    def deserialize(self, data: bytes) -> Any:  # noqa: ANN401 - mosec's own signature
         """Read JSON with msgspec."""
         return msgspec.json.decode(data)
 
-    def serialize(self, data: Any) -> bytes:  # noqa: ANN401  mosec's own signature
+    def serialize(self, data: Any) -> bytes:  # noqa: ANN401 - mosec's own signature
         """Write JSON with msgspec."""
         return msgspec.json.encode(data)
 
