@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import urllib3
 
-from bikes import NAME, await_ready
+from bikes import await_ready
+from filed import filed
 from kubectl import Kubectl
 from ledgers import Ledger
 from operators import Operators
@@ -25,27 +26,13 @@ pytestmark = [pytest.mark.usefixtures("local_node"), pytest.mark.timeout(900)]
 
 def document(folder: Path, weights: tuple[float, float] = (1, 1)) -> Object:
     """Give a split of two models by user, with an experiment."""
-    entries = []
-    for number, name in enumerate("ab"):
-        file = folder / f"{name}.onnx"
-        if not file.exists():
-            file.write_bytes(scaled(1 + number))
-        entries.append({"name": name, "framework": "onnx", "source": {"uri": file.as_uri()}})
+    models = {name: scaled(1 + number) for number, name in enumerate("ab")}
     variants = [
         {"model": name, "weight": weight} for name, weight in zip("ab", weights, strict=True)
     ]
     split = {"hashKey": {"field": "user"}, "variants": variants}
-    return {
-        "apiVersion": "tiltyard.dev/v1alpha1",
-        "kind": "Pipeline",
-        "metadata": {"name": NAME},
-        "spec": {
-            "models": entries,
-            "steps": [{"name": STEP, "split": split}],
-            "experiment": {"metrics": [{"name": "revenue", "kind": "value"}]},
-            "deployment": {"cpus": 0.5, "memory": "1Gi", "replicas": 3},
-        },
-    }
+    experiment = {"metrics": [{"name": "revenue", "kind": "value"}]}
+    return filed(folder, models, {"name": STEP, "split": split}, 3, experiment=experiment)
 
 
 def use(kubectl: Kubectl, ledger: Ledger, first: int, many: int = 12) -> None:

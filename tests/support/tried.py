@@ -11,6 +11,7 @@ from typing import Any
 import urllib3
 
 from bikes import NAME
+from filed import filed
 from kubectl import Kubectl
 from served_models import TROUBLE, failing, scaled
 
@@ -36,12 +37,6 @@ def tried(
 ) -> Object:
     """Give a Pipeline with a canary of a model that serves, and one that fails on trouble."""
     models = {STABLE: scaled(1), CANDIDATE: candidate or failing(2)}
-    entries = []
-    for name, model in models.items():
-        file = folder / f"{name}.onnx"
-        if not file.exists():
-            file.write_bytes(model)
-        entries.append({"name": name, "framework": "onnx", "source": {"uri": file.as_uri()}})
     canary = {
         "stable": STABLE,
         "candidate": CANDIDATE,
@@ -49,16 +44,7 @@ def tried(
         "ramp": {"steps": list(steps)},
         "guards": {"minUnits": 20, **guards},
     }
-    return {
-        "apiVersion": "tiltyard.dev/v1alpha1",
-        "kind": "Pipeline",
-        "metadata": {"name": NAME},
-        "spec": {
-            "models": entries,
-            "steps": [{"name": STEP, "canary": canary}],
-            "deployment": {"cpus": 0.5, "memory": "1Gi", "replicas": replicas},
-        },
-    }
+    return filed(folder, models, {"name": STEP, "canary": canary}, replicas)
 
 
 @dataclass(frozen=True)
