@@ -109,9 +109,7 @@ class App:
         )
 
         def finish(_call: Call) -> None:
-            if pipeline.assigning:
-                pipeline.assigning.name(call)
-            response = _answer(face, call, asked, request)
+            response = _answer(face, pipeline, call, asked, request)
             reply(response)
             if pipeline.assigning:
                 pipeline.assigning.count(call)
@@ -160,10 +158,14 @@ class App:
         return b"Allow: GET, HEAD\r\n" if path in self._routes.pages else b"Allow: POST\r\n"
 
 
-def _answer(face: Face, call: Call, asked: Asked, request: Request) -> Response:
+def _answer(
+    face: Face, pipeline: ServedPipeline, call: Call, asked: Asked, request: Request
+) -> Response:
     """Answer even where an answer cannot be written: nobody may be left waiting."""
     try:
         if call.refusal is None:
+            if pipeline.assigning:
+                pipeline.assigning.name(call)
             return face.answer(call, asked, request)
     except Refusal as refusal:  # the protocol has no form for what the models gave
         call.refusal = refusal
