@@ -7,10 +7,12 @@ from typing import Any, Self
 from urllib.parse import quote, urlencode
 
 import urllib3
+from pydantic import ValidationError
 
 from tiltyard.failure import Failure
 from tiltyard.transport import Transport
 from tiltyard_api.names import API_VERSION
+from tiltyard_api.v1alpha1.status import PipelineStatus
 
 try:
     from kubernetes import config
@@ -237,6 +239,24 @@ class Cluster:
         if not 200 <= told.status < 300:
             raise Failure(_why(what, told.status, str(found.get("message") or raw[:200])))
         return found
+
+
+def read_status(pipeline: Object) -> PipelineStatus:
+    """Read the status of a Pipeline.
+
+    Raises:
+        Failure: an operator that knows more, or less, wrote it.
+
+    """
+    try:
+        return PipelineStatus.model_validate_json(json.dumps(pipeline.get("status") or {}))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise Failure(
+            f"the status of Pipeline {pipeline['metadata']['name']} is of another version of"
+            f" Tiltyard (status.{where}: {first['msg']}): install the operator's"
+        ) from error
 
 
 def _owned(revision: Object, uid: str) -> bool:

@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tiltyard.canary import Word, addressed, annotation
-from tiltyard.cluster import MANAGER, MODELS, PIPELINES, Cluster
+from tiltyard.cluster import MANAGER, MODELS, PIPELINES, Cluster, read_status
 from tiltyard.failure import Failure
 from tiltyard.ownership import taken_over
 from tiltyard.places import Document, Revision, Tell, kept_at, not_deployed
 from tiltyard.transport import Transport
 from tiltyard_api.names import CANARY_ANNOTATION
 from tiltyard_api.v1alpha1.stage import Stage
-from tiltyard_api.v1alpha1.status import Condition, PipelineStatus
+from tiltyard_api.v1alpha1.status import Condition
 from tiltyard_api.v1alpha1.verdict import Report
 
 LOOKS_EVERY = 0.5
@@ -100,7 +100,7 @@ class NamespacePlace:
         deadline = time.monotonic() + seconds
         while not _gone(found := self._cluster.pipeline(name)):
             if time.monotonic() > deadline:
-                left = _status(found).replicas
+                left = read_status(found).replicas
                 raise Failure(f"{name}: {left} pods are still there after {seconds:g} s")
             time.sleep(LOOKS_EVERY)
         self._tell(f"{name}: undeployed")
@@ -113,7 +113,7 @@ class NamespacePlace:
 
         """
         found = self._cluster.pipeline(name)
-        stage = addressed(word, name, step, _status(found).steps or ())
+        stage = addressed(word, name, step, read_status(found).steps or ())
         self._cluster.annotate(found, CANARY_ANNOTATION, annotation(word, stage))
         return stage
 
@@ -220,14 +220,10 @@ def _condition(found: Document, kind: str, generation: int) -> Condition | None:
     return None
 
 
-def _status(found: Document) -> PipelineStatus:
-    return PipelineStatus.model_validate_json(json.dumps(found.get("status") or {}))
-
-
 def _gone(found: Document) -> bool:
     ready = _condition(found, "Ready", found["metadata"]["generation"])
     suspended = ready is not None and ready.reason == "Suspended"
-    return suspended and not _status(found).replicas
+    return suspended and not read_status(found).replicas
 
 
 def _revision(obj: Document) -> Revision:

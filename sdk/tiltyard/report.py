@@ -81,7 +81,7 @@ def of_pipeline(cluster: "Cluster", name: str) -> Report:
             read.
 
     """
-    from tiltyard.status import read_status  # noqa: PLC0415 - what is served here needs none
+    from tiltyard.cluster import read_status  # noqa: PLC0415 - what is served here needs none
 
     document = cluster.pipeline(name)
     spec = read_pipeline(document).spec

@@ -1,6 +1,5 @@
 """`tiltyard status`: how a Pipeline of a cluster fares, for people and for programs."""
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 
@@ -9,7 +8,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from tiltyard.cluster import Cluster, Object
+from tiltyard.cluster import Cluster, Object, read_status
 from tiltyard.failure import Failure
 from tiltyard.notices import document
 from tiltyard.tables import console, percent, plain_table
@@ -60,11 +59,6 @@ def picture(pipeline: Object) -> RenderableType:
         if step.stage:
             parts += [Text(""), *_canary(step)]
     return Group(*parts)
-
-
-def read_status(pipeline: Object) -> PipelineStatus:
-    """Read the status of a Pipeline."""
-    return PipelineStatus.model_validate_json(json.dumps(pipeline.get("status") or {}))
 
 
 def condition(found: PipelineStatus, kind: str) -> Condition | None:

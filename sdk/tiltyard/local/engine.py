@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tiltyard.failure import Failure
 from tiltyard.local.compiled import Compiled
+from tiltyard.local.kept import replace
 from tiltyard.local.resolving import how_it_ended
 from tiltyard.local.signals import pause
 from tiltyard.local.sockets import Sockets
@@ -126,11 +127,7 @@ class Engine:
             self._ready = -1
 
     def _write(self, table: RoutingTable, pipeline: str) -> Path:
-        """Write a table so that a reader sees the old one or the new one."""
-        path = self._folder / f"{pipeline}-routing.json"
-        fresh = path.with_suffix(".new")
-        fresh.write_bytes(canonical(table))
-        return fresh.replace(path)
+        return replace(self._folder / f"{pipeline}-routing.json", canonical(table))
 
 
 def _start(arguments: Sequence[str], sockets: Sockets, ready: int) -> subprocess.Popen[bytes]:

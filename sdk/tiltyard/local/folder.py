@@ -17,6 +17,7 @@ import yaml
 from tiltyard.canary import Word, addressed, annotation
 from tiltyard.failure import Failure
 from tiltyard.local.host import Host, Serving
+from tiltyard.local.kept import replace
 from tiltyard.local.ramps import RAMPS, canaries_kept
 from tiltyard.local.resolving import Sources, resolve, store_folder
 from tiltyard.local.signals import Stopped, held_signals
@@ -313,8 +314,5 @@ def _read(file: Path) -> Document:
 
 
 def _write(file: Path, document: Mapping[str, object]) -> None:
-    """Write a file so that a reader sees the old one or the new one."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    fresh = file.with_suffix(".new")
-    fresh.write_text(yaml.safe_dump(dict(document), sort_keys=False, width=100))
-    fresh.replace(file)
+    replace(file, yaml.safe_dump(dict(document), sort_keys=False, width=100).encode())

@@ -4,16 +4,14 @@ Where each of them stands is kept in a file, so that a ramp goes on where it was
 again, and a candidate that was rolled back stays so.
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from pydantic import ValidationError
-
+from tiltyard.local import kept
 from tiltyard.local.compiled import Compiled
 from tiltyard.manifests import Manifest
 from tiltyard.notices import notice
-from tiltyard_api.base import Contract, canonical
+from tiltyard_api.base import Contract
 from tiltyard_api.evidence import CanaryLedger, CanaryReport
 from tiltyard_api.routing import CanaryRouting
 from tiltyard_api.v1alpha1.stage import CanaryState
@@ -64,7 +62,7 @@ class Ramp:
         """Go on from here, also when it is served again."""
         if state != self._kept.state:
             self._kept = self._kept.model_copy(update={"state": state})
-            _write(self._file, self._kept)
+            kept.write(self._file, self._kept)
 
     def look(
         self, want: Wanted, seen: CanaryReport, order: str, now: float, *, all_in: bool
@@ -78,7 +76,7 @@ class Ramp:
         self._kept = self._kept.model_copy(update={"ledger": ledger})
         if now - self._kept_at > KEEP_SECONDS:
             self._kept_at = now
-            _write(self._file, self._kept)
+            kept.write(self._file, self._kept)
         self.keep(outcome.state)
         self._tell(outcome)
         return outcome.state
@@ -134,7 +132,7 @@ class Ramps:
         }
 
     def _of(self, compiled: Compiled, step: str) -> Ramp:
-        file = _file(self._folder, compiled.manifest, step)
+        file = kept.file_of(self._folder, compiled.manifest, step)
         if file not in self._ramps:
             self._ramps[file] = Ramp(file, f"{compiled.manifest.name}.{step}")
         return self._ramps[file]
@@ -148,31 +146,11 @@ def routings(compiled: Compiled, states: States) -> dict[str, CanaryRouting]:
 def canaries_kept(folder: Path, manifest: Manifest) -> Iterator[StepStatus]:
     """Say where the canaries of a Pipeline stand that somebody else serves."""
     for step in manifest.pipeline.spec.steps:
-        state = _read(_file(folder, manifest, step.name)).state if step.canary else None
+        file = kept.file_of(folder, manifest, step.name)
+        state = _read(file).state if step.canary else None
         if state:
             yield StepStatus(name=step.name, stage=state.stage, latched=state.latched)
 
 
-def _file(folder: Path, manifest: Manifest, step: str) -> Path:
-    """Find the file of a canary: manifests of one name in two folders are two Pipelines."""
-    place = f"{manifest.uid}\0{manifest.folder}\0{step}"
-    return folder / f"{hashlib.sha256(place.encode()).hexdigest()[:32]}.json"
-
-
 def _read(file: Path) -> Kept:
-    try:
-        return Kept.model_validate_json(file.read_bytes())
-    except FileNotFoundError:
-        return Kept()
-    except (OSError, ValidationError) as error:
-        first = str(error).splitlines()[0]
-        notice(f"{file} cannot be read ({first}): its ramp begins anew")
-        return Kept()
-
-
-def _write(file: Path, kept: Kept) -> None:
-    """Write a file so that a reader sees the old one or the new one."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    fresh = file.with_suffix(".new")
-    fresh.write_bytes(canonical(kept))
-    fresh.replace(file)
+    return kept.read(file, Kept, "its ramp") or Kept()

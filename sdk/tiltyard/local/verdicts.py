@@ -1,15 +1,11 @@
 """How the experiments that are served here came to be what they are: kept in files, for reports."""
 
-import hashlib
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import ValidationError
-
+from tiltyard.local import kept
 from tiltyard.local.resolving import store_folder
 from tiltyard.manifests import Manifest
-from tiltyard.notices import notice
-from tiltyard_api.base import canonical
 from tiltyard_api.experiment import ExperimentSums
 from tiltyard_api.v1alpha1.verdict import Verdict
 from tiltyard_core.experiments.about import subject
@@ -31,10 +27,7 @@ def keep(manifest: Manifest, sums: ExperimentSums | None, now: datetime) -> None
     file = _file(manifest)
     found, before = verdict(manifest, sums, now), _read(file)
     if found and (before is None or _moments(found) != _moments(before)):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        fresh = file.with_suffix(".new")
-        fresh.write_bytes(canonical(found))
-        fresh.replace(file)
+        kept.write(file, found)
 
 
 def _moments(found: Verdict) -> list[object]:
@@ -42,18 +35,8 @@ def _moments(found: Verdict) -> list[object]:
 
 
 def _file(manifest: Manifest) -> Path:
-    """Where an experiment is kept: manifests of one name in two folders are two Pipelines."""
-    place = f"{manifest.uid}\0{manifest.folder}"
-    name = hashlib.sha256(place.encode()).hexdigest()[:32]
-    return store_folder().parent / "verdicts" / f"{name}.json"
+    return kept.file_of(store_folder().parent / "verdicts", manifest)
 
 
 def _read(file: Path) -> Verdict | None:
-    try:
-        return Verdict.model_validate_json(file.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValidationError) as error:
-        first = str(error).splitlines()[0]
-        notice(f"{file} cannot be read ({first}): the history of its experiment begins anew")
-        return None
+    return kept.read(file, Verdict, "the history of its experiment")

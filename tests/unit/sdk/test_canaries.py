@@ -15,8 +15,9 @@ from makers import make_document
 from programs import tiltyard
 from ramps import canary
 from tiltyard.canary import Word, addressed
+from tiltyard.cluster import read_status
 from tiltyard.failure import Failure
-from tiltyard.status import picture, read_status
+from tiltyard.status import picture
 
 Object = dict[str, Any]
 
@@ -100,6 +101,13 @@ def test_a_status_shows_pods_shares_counts_and_evidence() -> None:
 def test_a_pipeline_that_nobody_looked_at_has_a_status_too() -> None:
     found = {"metadata": {"namespace": "shop", "name": "new", "generation": 1}}
     assert ["shop/new:", "Pending"] in shown(found)
+
+
+def test_a_status_that_a_newer_operator_wrote_is_told_so() -> None:
+    found = pipeline(step())
+    found["status"]["replicas"] = "many"
+    with pytest.raises(Failure, match=r"of another version of Tiltyard \(status.replicas: "):
+        read_status(found)
 
 
 @pytest.mark.parametrize(
