@@ -96,8 +96,7 @@ class Scheduler:
                     rest.pairs += later
                     rest.seconds += mine.seconds
             _run(plane, [call for call, _ in now], self._context)
-            for call, done in now:
-                done(call)
+            _tell(now)
         if self._turn and not self._flushing:
             self._flushing = True
             self._loop.call_soon(self._flush)
@@ -121,8 +120,7 @@ class Scheduler:
     def _finish(self, plane: Dataplane, backlog: _Backlog, pairs: list[tuple[Call, Done]]) -> None:
         backlog.running -= 1
         self._feed(plane, backlog)
-        for call, done in pairs:
-            done(call)
+        _tell(pairs)
 
 
 def _affordable(plane: Dataplane, pairs: Sequence[tuple[Call, Done]]) -> int:
@@ -143,3 +141,12 @@ def _run(plane: Dataplane, calls: list[Call], context: Context) -> None:
         refusal = internal_failure(error)
         for call in calls:
             call.refusal = call.refusal or refusal
+
+
+def _tell(pairs: Sequence[tuple[Call, Done]]) -> None:
+    """Tell who waits that their calls have ended; a fault with one leaves nobody else waiting."""
+    for call, done in pairs:
+        try:
+            done(call)
+        except Exception as error:  # noqa: BLE001 - the others are to be told too
+            internal_failure(error)

@@ -157,3 +157,20 @@ def test_a_fault_of_ours_is_an_answer_too(
         assert (broken.refusal.status, broken.refusal.reason) == (500, "ModelFailed")
         assert "KeyError" not in broken.refusal.message
     assert "KeyError" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("cost", [CHEAP, DEAR], ids=["in the loop", "in a thread"])
+def test_a_fault_with_one_answer_leaves_nobody_else_waiting(
+    tmp_path: Path, cost: Cost, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_call: Call) -> None:
+        raise KeyError("of one answer")
+
+    with bench(tmp_path, cost) as one:
+        calls = [call_of(name=str(number)) for number in range(6)]
+        for number, call in enumerate(calls):
+            done = fail if number % 2 else one.done.append
+            one.scheduler.submit(one.plane, call, done)
+        one.turns.until(lambda: len(one.done) == 3)
+        assert sorted(call.inference_id for call in one.done) == ["0", "2", "4"]
+    assert "of one answer" in capsys.readouterr().err
