@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlencode
 
 import urllib3
@@ -20,21 +20,15 @@ from kubernetes.client import ApiClient, Configuration
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config import ConfigException
 
+from tiltyard_operator.answers import JSON, Answer, Call, judge, read_all
 from tiltyard_operator.desired.metadata import MANAGER
 from tiltyard_operator.errors import ClusterError, Conflict, NoCluster, Refused, Unavailable
-from tiltyard_operator.kinds import EVENT, Kind, Object, kind_of
+from tiltyard_operator.kinds import EVENT, Kind, Object, kind_of, version_of
 from tiltyard_operator.log import log
 from tiltyard_operator.metrics import WRITES
 
-JSON = "application/json"
 APPLY = "application/apply-patch+yaml"  # JSON is YAML too
 NAMES_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
-
-LONGEST_WAIT = 120.0
-"""Seconds: a server that asks us to stay away for longer is asked again all the same."""
-
-UNKNOWN_PATH = b"404 page not found"
-"""What the API server says, in this one case not as JSON, of a group that it does not have."""
 
 LONGEST_ANSWER = 1 << 28
 """Bytes: a list of 20,000 large Pipelines."""
@@ -60,30 +54,6 @@ class Bounds:
     pauses: tuple[float, ...] = (0.2, 0.8)
     """Between the attempts of a read. A write is never sent twice: its first sending may have
     worked, and only the next reconcile, which reads first, can tell."""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request."""
-
-    method: str
-    path: str
-    query: Mapping[str, str]
-    body: Object | bytes | None = None
-    content: str = JSON
-    accept: str = JSON
-
-    def __str__(self) -> str:
-        return f"{self.method} {self.path}"
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back."""
-
-    status: int
-    body: bytes
-    retry_after: str | None
 
 
 def find_configuration() -> Configuration:
@@ -350,59 +320,3 @@ class Cluster:
             found = self._client.configuration.get_api_key_with_prefix("BearerToken")
             self._token = known = (time.monotonic(), found)
         return {"Authorization": known[1]} if known[1] else {}
-
-
-def read_all(raw: urllib3.BaseHTTPResponse, deadline: float, most: int) -> bytes:
-    """Read an answer to its end; give up at the deadline, and where there are too many bytes."""
-    pieces = []
-    while piece := raw.read1(1 << 16):
-        pieces.append(piece)
-        most -= len(piece)
-        if time.monotonic() > deadline or most < 0:
-            raw.close()
-            raise TimeoutError("the answer did not end in time, or is too long")
-    raw.release_conn()
-    return b"".join(pieces)
-
-
-def judge(call: Call, answer: Answer) -> Object:
-    """Take an answer for what it says.
-
-    Raises:
-        Conflict: the object is another than we thought.
-        Refused: the server does not take this.
-        Unavailable: the server could not, or something else answered in its stead.
-
-    """
-    said = _parsed(answer.body)
-    if 200 <= answer.status < 300 and said is not None:
-        return said
-    reason = str((said or {}).get("reason") or answer.status)
-    message = str((said or {}).get("message") or answer.body[:200].decode(errors="replace"))
-    if answer.status == 409:
-        raise Conflict(f"{call}: {message}")
-    refused = 400 <= answer.status < 500 and answer.status not in (401, 408, 429)
-    if refused and (said is not None or answer.body.strip() == UNKNOWN_PATH):
-        raise Refused(answer.status, reason, message)
-    wait = _seconds(answer.retry_after)
-    raise Unavailable(f"{call}: the server answered {answer.status}: {message}", wait)
-
-
-def _parsed(body: bytes) -> Object | None:
-    try:
-        said: Any = json.loads(body)
-    except ValueError:
-        return None
-    return said if isinstance(said, dict) else None
-
-
-def version_of(obj: Object) -> int:
-    """Give the resourceVersion of an object or a list, which grows; 0 where it is no number."""
-    version = str((obj.get("metadata") or {}).get("resourceVersion", ""))
-    return int(version) if version.isdecimal() else 0
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    if retry_after is None or not retry_after.isdigit():
-        return None
-    return min(float(retry_after), LONGEST_WAIT)

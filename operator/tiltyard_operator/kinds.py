@@ -87,3 +87,9 @@ OWNED = (
 def kind_of(obj: Object) -> Kind:
     """Kind of an object."""
     return KINDS[obj["apiVersion"], obj["kind"]]
+
+
+def version_of(obj: Object) -> int:
+    """Give the resourceVersion of an object or a list, which grows; 0 where it is no number."""
+    version = str((obj.get("metadata") or {}).get("resourceVersion", ""))
+    return int(version) if version.isdecimal() else 0

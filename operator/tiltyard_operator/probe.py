@@ -10,7 +10,8 @@ from typing import Any
 import urllib3
 
 from tiltyard_api.names import MANAGEMENT_PORT
-from tiltyard_operator.cluster import Cluster, read_all
+from tiltyard_operator.answers import read_all
+from tiltyard_operator.cluster import Cluster
 from tiltyard_operator.errors import ClusterError
 from tiltyard_operator.kinds import Object
 

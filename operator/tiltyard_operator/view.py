@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tiltyard_operator.cluster import Cluster, version_of
+from tiltyard_operator.cluster import Cluster
 from tiltyard_operator.desired.metadata import MANAGED_BY
 from tiltyard_operator.errors import Unavailable
 from tiltyard_operator.kinds import (
@@ -25,6 +25,7 @@ from tiltyard_operator.kinds import (
     Kind,
     Object,
     kind_of,
+    version_of,
 )
 
 KEPT = (

@@ -15,7 +15,8 @@ from typing import Any
 import aiohttp
 import kopf
 
-from tiltyard_operator.cluster import LONGEST_WAIT, Credentials
+from tiltyard_operator.answers import LONGEST_WAIT
+from tiltyard_operator.cluster import Credentials
 from tiltyard_operator.desired.metadata import MANAGED_BY, query
 from tiltyard_operator.handlers import Handler
 from tiltyard_operator.kinds import LEASE, MODEL, PIPELINE, Kind

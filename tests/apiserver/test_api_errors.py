@@ -22,7 +22,7 @@ from ground import Ground, ground
 from kubectl import Kubectl
 from operators import ACCOUNT, PLAIN, Operators, create
 from snapshots import owned
-from tiltyard_operator.cluster import LONGEST_WAIT
+from tiltyard_operator.answers import LONGEST_WAIT
 from tiltyard_operator.kinds import CONFIG_MAP
 from waiting import await_that
 

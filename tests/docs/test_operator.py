@@ -5,7 +5,8 @@ from prometheus_client import Metric
 
 from documents import ROOT, prose, table
 from tiltyard_operator import face, lease, probe, process, queue, settings
-from tiltyard_operator.cluster import LONGEST_WAIT, Bounds
+from tiltyard_operator.answers import LONGEST_WAIT
+from tiltyard_operator.cluster import Bounds
 from tiltyard_operator.metrics import REGISTRY
 
 PAGE = "docs/operator.md"
