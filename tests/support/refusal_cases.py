@@ -120,8 +120,9 @@ CASES = [
         "no key",
         R.HASH_KEY_MISSING,
         post([{"x": 1}], "keyed"),
-        ("step 'price'", "'user'", "send it"),
+        ("step 'price': the hash key is missing: send the column 'user'",),
         "user",
+        0,
     ),
     Case(
         "key 1.5",

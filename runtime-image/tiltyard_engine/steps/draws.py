@@ -56,7 +56,7 @@ class Draws:
 
     def _keyed(self, value: object, row: int, context: Context) -> int:
         if value is None:
-            return self._missing(context)
+            return self._missing(row, context)
         try:
             return value_draw(self._salt, value)
         except ValueError as error:
@@ -69,7 +69,7 @@ class Draws:
         except TypeError as error:
             raise Refusal(Reason.WRONG_TYPE, str(error), field=self._field, row=row) from error
 
-    def _missing(self, context: Context) -> int:
+    def _missing(self, row: int, context: Context) -> int:
         if self._on_missing == "random":
             return context.random()
         if self._on_missing == "first":
@@ -77,6 +77,7 @@ class Draws:
         where, name = ("column", self._field) if self._field else ("header", self._header.decode())
         raise Refusal(
             Reason.HASH_KEY_MISSING,
-            f"step {self._step!r} needs the {where} {name!r}: send it",
+            f"the hash key is missing: send the {where} {name!r}",
             field=name,
+            row=row if self._field else None,
         )
