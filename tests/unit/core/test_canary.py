@@ -6,76 +6,24 @@ from itertools import pairwise
 
 import pytest
 
-from canaries import STEPS, canary_pipeline, canary_plan, make_wanted, request_counts
-from makers import Document
-from tiltyard_api.base import canonical
-from tiltyard_api.evidence import CanaryCounts
+from canaries import (
+    HOLD,
+    QUICK,
+    START,
+    STEPS,
+    Canary,
+    canary_pipeline,
+    canary_plan,
+    edited,
+    make_wanted,
+    request_counts,
+)
 from tiltyard_api.v1alpha1.conditions import ConditionReason
-from tiltyard_api.v1alpha1.stage import CanaryState, Latch
-from tiltyard_core.canary import Outcome, Seen, Wanted, decide, described, routing, wanted
+from tiltyard_api.v1alpha1.stage import CanaryState
+from tiltyard_core.canary import Seen, decide, described, routing, wanted
 from tiltyard_core.guards import latch
 
-START = 1_700_000_000.0
-MINUTES = 60.0
-HOLD = 10 * MINUTES
 PROMOTED = {"steps": [{"weight": 5}, {"weight": 50}, {"weight": 100}]}
-QUICK = {"minUnits": 0}
-
-
-class Canary:
-    """A canary that is looked at again and again; what is kept goes through its written form."""
-
-    def __init__(self, want: Wanted, now: float = START) -> None:
-        self.want, self.now = want, now
-        self.state: CanaryState | None = None
-        self.outcome = self.look(in_force=False)
-
-    def look(
-        self,
-        after: float = 0,
-        *,
-        in_force: bool = True,
-        stable: tuple[int, int] = (0, 0),
-        candidate: tuple[int, int] | None = None,
-        order: str = "",
-        latches: tuple[Latch, ...] = (),
-    ) -> Outcome:
-        self.now += after
-        counts: CanaryCounts | None = None
-        if candidate is not None:
-            counts = request_counts(self.stage, stable, candidate)
-        seen = Seen(counts=counts, in_force=in_force, order=order, latches=latches)
-        self.outcome = decide(self.want, self.state, seen, self.now)
-        self.state = CanaryState.model_validate_json(canonical(self.outcome.state))
-        return self.outcome
-
-    @property
-    def stage(self) -> str:
-        return self.state.stage.id if self.state else ""
-
-    @property
-    def number(self) -> int:
-        assert self.state
-        return self.state.stage.number
-
-    @property
-    def share(self) -> float:
-        assert self.state
-        table = routing(self.want, self.state)
-        return 0 if table.latched else table.weight
-
-    @property
-    def fair(self) -> tuple[int, int]:
-        """Units of a candidate that fails none, of 10,000."""
-        return int(100 * self.share), 0
-
-    def reach(self, number: int) -> "Canary":
-        """Let it come to a stage without trouble."""
-        for _ in range(number - self.number):
-            self.look()
-            self.look(HOLD, stable=(int(10_000 - 100 * self.share), 0), candidate=self.fair)
-        self.look()
-        return self
 
 
 def test_a_new_canary_begins_with_its_first_stage_which_is_put_in_force() -> None:
@@ -314,89 +262,6 @@ def test_no_clock_and_no_death_lets_a_ramp_skip_or_fall() -> None:
             )
             stages.append(canary.number)
         assert all(after - before in (0, 1) for before, after in pairwise(stages))
-
-
-def edited(ramp: Document | None = None, **guards: object) -> Wanted:
-    return make_wanted(ramp, {**QUICK, **guards})
-
-
-@pytest.mark.parametrize(
-    ("weights", "number", "share"),
-    [
-        ([5, 25, 50, 100], 2, 25),
-        ([10, 30, 100], 2, 30),
-        ([25], 1, 25),
-        ([1, 2, 3], 3, 3),
-    ],
-)
-def test_an_edited_ramp_goes_on_from_where_it_was(
-    weights: list[float], number: int, share: float
-) -> None:
-    canary = Canary(edited()).reach(2)
-    before = canary.stage
-    canary.want = edited({"steps": [{"weight": one, "hold": "10m"} for one in weights]})
-    canary.look()
-    assert (canary.number, canary.share) == (number, share)
-    assert canary.stage.rpartition("-")[0] != before.rpartition("-")[0]
-    canary.look()
-    assert canary.look(HOLD - 1).due == 1  # the hold is a whole one
-
-
-def test_other_guards_are_a_new_stage_of_the_same_weight() -> None:
-    canary = Canary(edited()).reach(2)
-    canary.want = edited(errors={"margin": 2})
-    assert canary.look().state.stage.weight == 25
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [
-        make_wanted(guards=QUICK, seeds={"b": "other bytes"}),
-        make_wanted(guards=QUICK, seeds={"a": "other bytes"}),
-        make_wanted(guards=QUICK, candidate="c"),
-        make_wanted(guards=QUICK, hashKey={"field": "user"}),
-        make_wanted(guards=QUICK, hashKey={"header": "x-user", "salt": "s"}),
-    ],
-    ids=["candidate's bytes", "stable's bytes", "candidate", "key", "salt"],
-)
-def test_another_pair_begins_anew(changed: Wanted) -> None:
-    canary = Canary(edited()).reach(3)
-    canary.want = changed
-    assert canary.look().state.stage.number == 1
-
-
-def test_what_is_not_the_canarys_changes_nothing() -> None:
-    canary = Canary(edited()).reach(2)
-    before = canary.stage
-    canary.want = make_wanted(guards=QUICK, deployment={"replicas": 9, "cpus": 2})
-    canary.look()
-    assert canary.stage == before
-
-
-def test_a_canary_that_was_rolled_back_is_tried_again_when_it_changes_and_not_before() -> None:
-    canary = Canary(edited()).reach(2)
-    canary.look(order=f"abort@{canary.stage}")
-    canary.want = make_wanted(guards=QUICK, deployment={"replicas": 9})
-    assert canary.look().reason == ConditionReason.ROLLED_BACK
-    canary.want = edited(errors={"margin": 2})
-    assert canary.look().reason == ConditionReason.RAMPING
-    assert canary.number == 1
-
-
-@pytest.mark.parametrize("at", range(1, 12))
-def test_there_and_back_ends_where_staying_ends(at: int) -> None:
-    first, second = edited(), make_wanted(guards=QUICK, candidate="c")
-    canary = Canary(first)
-    for step in range(40):
-        canary.want = second if step == at else first
-        if canary.want is second and at > 8:
-            canary.look(order=f"abort@{canary.stage}")
-        canary.look()
-        canary.look(HOLD)
-    assert canary.outcome.reason == ConditionReason.COMPLETE
-    assert canary.share == 100
-    assert canary.state
-    assert canary.state.stage.revision == first.revision
 
 
 def test_a_described_canary_is_decided_like_a_wanted_one() -> None:
