@@ -1,9 +1,8 @@
 """The Open Inference Protocol over REST: what goes in, what comes out, what is refused."""
 
 import json
-import math
 import tracemalloc
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import graphs
-from planes import Answer, Plane, opened, split
+from planes import Plane, opened, split
 from served_models import scaled, typed
 from tiltyard_api.reasons import STATUS_OF, Reason
-from tiltyard_engine.codecs import numbers
 from tiltyard_engine.codecs.oip import DATATYPES
 from tiltyard_engine.columns import DTYPES
-from tiltyard_engine.sizes import Sizes
+from v2 import HEADER, INFER, infer, sized, tensor, with_bytes
 
-INFER = "/v2/models/tested/infer"
-HEADER = "Inference-Header-Content-Length"
 FLAT = 4 * 1024 * 1024
 """Bytes that a refusal may take; the lengths in it claim a thousand times as much and more."""
 
@@ -39,25 +35,6 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plane]:
     """Inputs of several types: number, whole, small, three."""
     with opened(tmp_path_factory.mktemp("mixed"), {"m": typed()}) as plane:
         yield plane
-
-
-def tensor(**fields: object) -> dict[str, Any]:
-    """A good input, with fields changed; None leaves one out."""
-    good = {"name": "x", "datatype": "FP32", "shape": [2, 3], "data": [1, 2, 3, 4, 5, 6]}
-    return {key: value for key, value in (good | fields).items() if value is not None}
-
-
-def infer(plane: Plane, *inputs: Mapping[str, Any], path: str = INFER, **more: object) -> Answer:
-    return plane.send(path, json.dumps({"inputs": inputs, **more}).encode())
-
-
-def with_bytes(plane: Plane, data: bytes, *inputs: Mapping[str, Any], **more: object) -> Answer:
-    text = json.dumps({"inputs": inputs, **more}).encode()
-    return plane.send(INFER, text + data, {HEADER: str(len(text))})
-
-
-def sized(size: int, **fields: object) -> dict[str, Any]:
-    return tensor(data=None, parameters={"binary_data_size": size}, **fields)
 
 
 def test_a_model_says_what_it_takes_and_gives(tmp_path: Path) -> None:
@@ -263,34 +240,6 @@ def test_a_large_body_takes_no_multiple_of_its_size(one: Plane, element: str) ->
     assert peak < 8 * len(body)
 
 
-BULK = (1024, 1 << 14)
-"""Rows of 64 KiB, 64 MiB in all."""
-
-
-@pytest.mark.parametrize(("skew", "copies"), [(0, 1), (1, 2)], ids=["aligned", "not aligned"])
-def test_a_large_binary_tensor_is_copied_once_each_way_at_most(
-    tmp_path: Path, skew: int, copies: int
-) -> None:
-    """The answer's bytes are one copy; the request's are used in place, if models can read them."""
-    values = np.arange(math.prod(BULK), dtype=np.float32).reshape(BULK)
-    sent = sized(values.nbytes, shape=list(BULK))
-    head = json.dumps({"inputs": [sent], "parameters": {"binary_data_output": True}}).encode()
-    head += b" " * (-len(head) % 16 + skew)
-    body = head + values.tobytes()
-    sizes = Sizes(bytes=len(body))
-    with opened(tmp_path, {"m": graphs.scaled(2, BULK[1])}, sizes=sizes) as plane:
-        tracemalloc.start()
-        answer = plane.send(INFER, body, {HEADER: str(len(head))})
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-    assert answer.status == 200
-    at = int(answer.headers["Inference-Header-Content-Length"])
-    assert np.array_equal(
-        np.frombuffer(answer.body, np.float32, offset=at).reshape(BULK), values * 2
-    )
-    assert peak < (copies + 0.1) * values.nbytes
-
-
 @pytest.mark.parametrize(
     ("data", "sent", "reason"),
     [
@@ -394,35 +343,3 @@ def test_no_bytes_are_answered_by_a_fault_of_ours(
     body = body[:at] + put + body[at + len(put) :]
     for headers in ({}, {HEADER: str(length)}, {HEADER: str(len(text))}):
         assert one.send(INFER, body, headers).status in (200, 400)
-
-
-LARGE = 5000
-"""Rows of which the body is read by the quicker parser, where that is installed."""
-
-
-@pytest.mark.parametrize("quick", [True, False], ids=["quick", "plain"])
-def test_large_arrays_are_read_alike_with_and_without_the_quicker_parser(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, quick: bool
-) -> None:
-    if not quick:
-        monkeypatch.setattr(numbers, "SIMDJSON", None)
-    rows = np.random.default_rng(1).standard_normal((LARGE, 3)).astype(np.float32)
-    data = rows.ravel().tolist()
-    with opened(tmp_path, {"m": graphs.scaled(1, width=3)}) as plane:
-        whole = tensor(shape=[LARGE, 3], data=data)
-        (output,) = infer(plane, whole).json["outputs"]
-        assert np.float32(output["data"]).tobytes() == rows.tobytes()
-        nested = infer(plane, whole | {"data": rows.tolist()})
-        assert nested.json["outputs"] == [output]
-        ragged = [[1.0] * 2, [1.0] * 4, *rows[2:].tolist()]
-        for bad, reason in (
-            (ragged, "ShapeMismatch"),
-            ([*data[:-1], True], "WrongType"),
-            ([*data[:-1], 1e39], "OutOfRange"),
-            (data[:-1], "ShapeMismatch"),
-            ([*data[:-1], [data[-1]]], "WrongType"),
-        ):
-            answer = infer(plane, whole | {"data": bad})
-            assert (answer.status, answer.json["reason"]) == (400, reason), answer.json
-        missing = infer(plane, whole | {"data": [None, *data[1:]]})
-        assert missing.json["outputs"][0]["data"][0] is None
