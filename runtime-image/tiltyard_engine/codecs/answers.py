@@ -16,7 +16,7 @@ from tiltyard_engine.call import Call
 from tiltyard_engine.codecs.anomalies import AnomalyTexts
 from tiltyard_engine.codecs.base import Sent, Values
 from tiltyard_engine.codecs.echo import Echo, Fields, Special, Texts
-from tiltyard_engine.codecs.labels import Labeller, Labels
+from tiltyard_engine.codecs.labels import KEPT, Labeller, Labels
 from tiltyard_engine.codecs.selection import Selection
 from tiltyard_engine.columns import Array, Column, Columns, rows_of
 
@@ -90,7 +90,9 @@ class AnswersWriter:
         )
 
     def _frame(self, labels: Labels) -> Frame:
-        """At most one for each combination of variants, as there are labels."""
+        """One for each combination of variants; as many are kept as there are labels."""
+        if len(self._frames) >= KEPT:
+            self._frames.clear()
         split = b'"_model_split":%b,' % labels.split_json if labels.split_json else b""
         frame = self._frames[labels.variants_json] = Frame(
             b',"out":{' + split,
