@@ -3,7 +3,6 @@
 import json
 import sys
 import time
-import urllib.error
 import urllib.request
 
 url, seconds = sys.argv[1], float(sys.argv[2])
