@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url
 
 .DEFAULT_GOAL := help
 .PHONY: help run-env dev-env demo test test-full notebooks images cluster cluster-programs node-programs check format generate bench lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -73,19 +74,19 @@ bench: dev-env ## measure the engine beside its peers (see benchmarks/README.md)
 lock: dev-env ## resolve the dependencies anew into requirements/
 	$(BIN)/python -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip --quiet install uv
-	$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
+	$(VENV)-lock/bin/$(COMPILE) \
 		--extra engine --extra grpc --extra sdk pyproject.toml requirements/build.in -c requirements/constraints.in -o requirements/run.txt
-	$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
+	$(VENV)-lock/bin/$(COMPILE) \
 		--extra engine --extra sdk --extra operator --extra arrow --extra cel --extra cloud --extra grpc --extra simd --group dev pyproject.toml -c requirements/run.txt -o requirements/dev.txt
 	for image in "engine --extra engine --extra arrow --extra cel --extra cloud --extra grpc --extra simd" \
 		"engine-slim --extra engine --extra cloud --extra grpc --extra simd" "operator --extra operator --extra cel"; do set -- $$image; name=$$1; shift; \
-		$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
+		$(VENV)-lock/bin/$(COMPILE) \
 			--no-emit-package flatbuffers --no-emit-package packaging $$* pyproject.toml -c requirements/dev.txt -c requirements/run.txt -o requirements/$$name.txt || exit 1; done
-	$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url \
+	$(VENV)-lock/bin/$(COMPILE) \
 		requirements/build.in -c requirements/run.txt -o requirements/build.txt
 	cd sdk/tiltyard/convert/requirements && for name in tables tensorflow pytorch; do \
-		$(CURDIR)/$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-		--no-emit-index-url --no-emit-find-links $$name.in -o $$name.txt || exit 1; done
+		$(CURDIR)/$(VENV)-lock/bin/$(COMPILE) \
+		--no-emit-find-links $$name.in -o $$name.txt || exit 1; done
 
 clean: ## remove what make set up
 	rm -rf $(VENV) $(VENV)-lock .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
