@@ -145,7 +145,7 @@ def to_be_stored(seen: Observed, canaries: Canaries, now: float) -> bool:
     if all(seen.ledgers.get(step) == one for step, one in fresh.items()):
         return False
     leaves = any(one.ending for one in seen.pods)
-    gone = not seen.memory.pods <= {one.name for one in seen.pods}
+    gone = not seen.unwritten.pods <= {one.name for one in seen.pods}
     return leaves or gone or now - seen.kept_at >= STORED_EVERY
 
 
@@ -165,7 +165,7 @@ def _wanted(pipeline: Pipeline | None, bundle: Bundle, step: PlanCanary) -> Want
 def _ledger(seen: Observed, step: str, state: CanaryState | None) -> CanaryLedger | None:
     if state is None:
         return None
-    before = seen.memory.ledgers.get(step)
+    before = seen.unwritten.ledgers.get(step)
     heard = [*before.known] if before else []
     heard += [one.canaries[step].counts for one in seen.said.values() if step in one.canaries]
     return remember(seen.ledgers.get(step), state.stage.id, heard)

@@ -38,7 +38,7 @@ def collect(seen: Observed, bundle: Bundle) -> Collected:
     """Bring together what is kept, what is remembered and what pods say now."""
     if bundle.plan.experiment is None:
         return NOTHING
-    heard = {one.sums.incarnation: one for one in seen.memory.heard}
+    heard = {one.sums.incarnation: one for one in seen.unwritten.heard}
     for pod, said in seen.said.items():
         if said.experiment:
             heard[said.experiment.incarnation] = Heard(pod=pod, sums=said.experiment)

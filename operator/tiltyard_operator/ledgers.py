@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from tiltyard_api.evidence import CanaryLedger
 from tiltyard_api.experimentledger import Heard
-from tiltyard_operator.observed import Memory, Observed, Spoke
+from tiltyard_operator.observed import Observed, Spoke, Unwritten
 from tiltyard_operator.queue import Key
 
 
@@ -17,11 +17,11 @@ class Ledgers:
     """The memory of each Pipeline. Each key is one thread's at a time."""
 
     def __init__(self) -> None:
-        self._memories: dict[Key, Memory] = {}
+        self._unwritten: dict[Key, Unwritten] = {}
 
     def recall(self, key: Key, seen: Observed) -> Observed:
         """Add to what is seen of a Pipeline what is remembered of it."""
-        return replace(seen, memory=self._memories.get(key, Memory()))
+        return replace(seen, unwritten=self._unwritten.get(key, Unwritten()))
 
     def note(
         self,
@@ -33,10 +33,10 @@ class Ledgers:
     ) -> None:
         """Remember what was counted up to now, and by whom."""
         if ledgers or heard or spoke:
-            self._memories[key] = Memory(ledgers, frozenset(pods), heard, spoke or {})
+            self._unwritten[key] = Unwritten(ledgers, frozenset(pods), heard, spoke or {})
         else:
             self.forget(key)
 
     def forget(self, key: Key) -> None:
         """Forget a Pipeline that is gone, or tries nothing any more."""
-        self._memories.pop(key, None)
+        self._unwritten.pop(key, None)

@@ -97,7 +97,7 @@ class Workload:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class Unwritten:
     """What was heard of canaries before, and need not be written down yet."""
 
     ledgers: Mapping[str, CanaryLedger] = field(default_factory=dict)
@@ -157,7 +157,7 @@ class Observed:
     trials: Mapping[str, tuple[Attempt, ...]] = field(default_factory=dict)
     """Resolve Jobs by the keys of what they try."""
 
-    memory: Memory = Memory()
+    unwritten: Unwritten = Unwritten()
     experiment: ExperimentLedger | None = None
     """What was kept of what feedback came to."""
 

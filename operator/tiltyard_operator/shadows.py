@@ -40,7 +40,7 @@ def collect(seen: Observed, bundle: Bundle) -> Shadowed:
     }
     heard = {
         pod: one
-        for pod, one in {**seen.memory.spoke, **now}.items()
+        for pod, one in {**seen.unwritten.spoke, **now}.items()
         if one.plan == plan and pod not in before.over
     }
     pods = {one.name for one in seen.pods}

@@ -17,7 +17,7 @@ from tiltyard_operator.decide import Decision
 from tiltyard_operator.desired.config import evidence_config, routing_config
 from tiltyard_operator.events import Event, events
 from tiltyard_operator.findings import condition
-from tiltyard_operator.observed import Answer, Memory, Observed
+from tiltyard_operator.observed import Answer, Observed, Unwritten
 from tiltyard_operator.status import Made, next_look, plain, report, worth_writing
 
 STEP = "price"
@@ -49,7 +49,7 @@ class Ramp:
         self.read = serving(self.document, FACTS, pods)
         self.generation = 1
         self.evidence: Object | None = None
-        self.memory = Memory()
+        self.unwritten = Unwritten()
         self.told: list[Event] = []
         self.stored = 0
         self.written = 0
@@ -74,7 +74,7 @@ class Ramp:
         if to_be_stored(seen, decision.canaries, self.now):
             self.evidence = self._stamped(evidence_config(seen.owner, decision.canaries.ledgers))
             self.stored += 1
-        self.memory = Memory(decision.canaries.ledgers, frozenset(self.read["said"]))
+        self.unwritten = Unwritten(decision.canaries.ledgers, frozenset(self.read["said"]))
         made = Made(seen.workload, routed=decision.tables != seen.tables)
         status = report(seen, decision, made, self.now)
         if worth_writing(self.status, status, self.now):
@@ -85,7 +85,7 @@ class Ramp:
 
     def die(self) -> None:
         """End the operator: what it only remembered is gone."""
-        self.memory = Memory()
+        self.unwritten = Unwritten()
 
     def backup(self) -> Callable[[], None]:
         """Give what takes the API server back to now; pods stay as they will be then."""
@@ -141,7 +141,7 @@ class Ramp:
         stored = as_stored(self.document, self.generation, status=plain(self.status))
         stored["metadata"]["annotations"] = self.annotations
         read = self.read | {"said": said, "routing": self._routing, "evidence": self.evidence}
-        return decided(self.document, stored=stored, now=self.now, memory=self.memory, **read)
+        return decided(self.document, stored=stored, now=self.now, unwritten=self.unwritten, **read)
 
     def _answer(self, pod: str) -> Answer:
         if pod in self.silent:

@@ -19,7 +19,7 @@ from tiltyard_operator.desired.history import revision
 from tiltyard_operator.desired.metadata import PLAN_LABEL, Owner
 from tiltyard_operator.desired.resolving import KEY, resolve_key
 from tiltyard_operator.desired.workload import Cause
-from tiltyard_operator.observed import Answer, Memory, Observed, Read, observe
+from tiltyard_operator.observed import Answer, Observed, Read, Unwritten, observe
 from tiltyard_operator.settings import Settings, read
 from tiltyard_operator.trials import observe_attempts
 from tiltyard_operator.versions import version_of
@@ -132,7 +132,7 @@ def rolled_out(deployment: Object, pods: int, **status: int) -> Object:
 
 def decided(document: Object, **read: Any) -> tuple[Observed, Decision]:
     """Observe and decide."""
-    now, memory = read.pop("now", NOW), read.pop("memory", Memory())
+    now, unwritten = read.pop("now", NOW), read.pop("unwritten", Unwritten())
     said: Mapping[str, Answer] = read.pop("said", {})
     jobs, pods = reported(document, read.pop("facts", {}))
     jobs += read.pop("running", [])
@@ -140,7 +140,7 @@ def decided(document: Object, **read: Any) -> tuple[Observed, Decision]:
     stored = read.pop("stored", None) or as_stored(document)
     seen = observe(Read(pipeline=stored, **read))
     trials = observe_attempts(seen.owner, jobs, pods)
-    seen = replace(seen, trials=trials, said=said, memory=memory)
+    seen = replace(seen, trials=trials, said=said, unwritten=unwritten)
     return seen, decide(seen, accept(seen), now)
 
 

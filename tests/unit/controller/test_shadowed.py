@@ -9,7 +9,7 @@ from tiltyard_api.figures import Confusion, VariantFigures
 from tiltyard_api.shadowledger import ShadowLedger, read_shadows
 from tiltyard_operator.decide import Decision
 from tiltyard_operator.desired.config import evidence_config
-from tiltyard_operator.observed import Answer, Memory, Observed
+from tiltyard_operator.observed import Answer, Observed, Unwritten
 from tiltyard_operator.pods import Pod
 from tiltyard_operator.reading import tried
 from tiltyard_operator.shadows import Shadowed, collect, to_be_stored
@@ -53,8 +53,8 @@ def heard(
     }
     now = replace(seen, pods=tuple(named(pod, one, ending == one) for one in said), said=answers)
     if before:
-        memory = Memory(spoke=before[1].heard)
-        now = replace(now, memory=memory, shadows=before[0].shadows)
+        unwritten = Unwritten(spoke=before[1].heard)
+        now = replace(now, unwritten=unwritten, shadows=before[0].shadows)
     return now, collect(now, decision.target.bundle)
 
 
@@ -103,7 +103,7 @@ def test_a_pod_that_is_gone_counts_on_and_once() -> None:
 
 def test_an_operator_that_starts_anew_goes_on_with_what_is_written() -> None:
     look = written(heard({"p-2": 31}, written(heard({"p-1": 10, "p-2": 30}))))
-    fresh = replace(look[0], memory=Memory()), Shadowed()
+    fresh = replace(look[0], unwritten=Unwritten()), Shadowed()
     assert compared(heard({"p-2": 32}, fresh)) == 42
 
 
