@@ -4,7 +4,7 @@
 that it runs the wanted plan with the wanted weights.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from tiltyard_api.names import pipeline_version
@@ -84,10 +84,11 @@ class Made:
 
 def report(seen: Observed, decision: Decision, made: Made, now: float) -> PipelineStatus:
     """Say how a Pipeline is."""
-    situation = situate(seen, decision, made, now)
+    moment = datetime.fromtimestamp(int(now), UTC)
+    found = shown(decision, seen.previous, moment)
+    situation = replace(situate(seen, decision, made, now), experiment=found)
     workload, target = made.workload, decision.target
     table = _table(decision)
-    moment = datetime.fromtimestamp(int(now), UTC)
     bundle = (decision.wish or target).bundle if target else None
     conditions = stamped(seen.previous.conditions, judge(situation), seen.generation, moment)
     return PipelineStatus(
@@ -124,7 +125,7 @@ def setback(before: PipelineStatus, generation: int, why: Verdict, now: float) -
 
 
 def situate(seen: Observed, decision: Decision, made: Made, now: float) -> Situation:
-    """Bring together what the conditions follow from."""
+    """Bring together what the conditions follow from, but for the experiment, which is dear."""
     table = _table(decision)
     said = sync(seen.pods, seen.said, table, _heard(seen.previous, table), now)
     stalled = decision.stalled or made.refused or stuck(made.workload, seen.pods, now)
@@ -136,7 +137,6 @@ def situate(seen: Observed, decision: Decision, made: Made, now: float) -> Situa
         sync=said,
         lasting=sum(one.serves and not one.ending for one in seen.pods),
         failed_before=any(not one.ready and one.restarts for one in seen.pods),
-        experiment=shown(decision, seen.previous, datetime.fromtimestamp(int(now), UTC)),
     )
 
 
