@@ -1,6 +1,6 @@
 """Compiles a Pipeline and its resolved models into a plan and a routing table, or into faults."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from tiltyard_api.faults import Fault, InvalidManifest
@@ -11,6 +11,7 @@ from tiltyard_api.plan import (
     PlanCanary,
     PlanHashKey,
     PlanInterleave,
+    PlanModel,
     PlanModelStep,
     PlanShadow,
     PlanSplit,
@@ -27,6 +28,7 @@ from tiltyard_api.routing import (
 )
 from tiltyard_api.tensors import TensorSpec
 from tiltyard_api.v1alpha1.hashkey import HashKey
+from tiltyard_api.v1alpha1.models import ModelEntry
 from tiltyard_api.v1alpha1.pipeline import Pipeline
 from tiltyard_api.v1alpha1.rules import workers_fit
 from tiltyard_api.v1alpha1.steps import DEFAULT_BUDGET, Shadow, Step
@@ -38,6 +40,9 @@ from tiltyard_core.recorded import plan_records, record_faults
 from tiltyard_core.references import entries
 from tiltyard_core.signature import describe, plan_model, signature_faults
 from tiltyard_core.wiring import StepModel, Wiring, same_outputs
+
+Models = Mapping[str, tuple[ModelEntry, PlanModel]]
+"""What the manifest says of each model, and what the plan pins, by name."""
 
 
 def compile_plan(pipeline: Pipeline, resolved: Mapping[str, ResolvedModel]) -> Plan:
@@ -51,6 +56,35 @@ def compile_plan(pipeline: Pipeline, resolved: Mapping[str, ResolvedModel]) -> P
         InvalidManifest: models and steps do not fit; holds every fault.
 
     """
+    models = _models(pipeline, resolved)
+    wiring = Wiring()
+    steps = tuple(_plan_steps(pipeline, models, wiring))
+    experiment = planned_experiment(pipeline.spec, wiring)
+    _refuse(dict.fromkeys(wiring.faults))
+    records = pipeline.spec.records
+    plan = Plan(
+        namespace=pipeline.metadata.namespace,
+        pipeline=pipeline.metadata.name,
+        models=tuple(model for _, model in models.values()),
+        request=tuple(wiring.request.values()),
+        steps=steps,
+        experiment=experiment,
+        records=plan_records(records) if records else None,
+        validations=_plan_validations(pipeline),
+    )
+    _refuse([*(record_faults(records, plan) if records else ()), *mention_faults(pipeline, plan)])
+    return plan
+
+
+def _refuse(faults: Iterable[Fault]) -> None:
+    """Go on only where there are none."""
+    found = list(faults)
+    if found:
+        raise InvalidManifest(found)
+
+
+def _models(pipeline: Pipeline, resolved: Mapping[str, ResolvedModel]) -> Models:
+    """Pin every model, if all of them are what their entries say."""
     described = entries(pipeline)
     faults = [
         fault
@@ -58,12 +92,12 @@ def compile_plan(pipeline: Pipeline, resolved: Mapping[str, ResolvedModel]) -> P
         for fault in signature_faults(entry, resolved[entry.name], path)
     ]
     # Models that are objects of their own were not there when the manifest was read.
-    faults += workers_fit(pipeline.spec.model_dump(mode="json", by_alias=True))
-    if faults:
-        raise InvalidManifest(faults)
-    models = {one.name: (one, plan_model(one, resolved[one.name])) for _, one in described}
-    wiring = Wiring()
-    steps = []
+    _refuse([*faults, *workers_fit(pipeline.spec.model_dump(mode="json", by_alias=True))])
+    return {one.name: (one, plan_model(one, resolved[one.name])) for _, one in described}
+
+
+def _plan_steps(pipeline: Pipeline, models: Models, wiring: Wiring) -> Iterator[AnyPlanStep]:
+    """Plan step after step; what does not fit is added to the faults of the wiring."""
     for index, step in enumerate(pipeline.spec.steps):
         path = f"spec.steps[{index}]"
         used = [StepModel(*models[name], where) for name, where in _answering(step, path)]
@@ -78,26 +112,7 @@ def compile_plan(pipeline: Pipeline, resolved: Mapping[str, ResolvedModel]) -> P
         wiring.faults += _compare_faults(step, used[0], beside, path)
         wiring.outputs[step.name] = {tensor.name: tensor for tensor in outputs}
         common = {"name": step.name, "inputs": inputs, "outputs": outputs}
-        steps.append(_plan_step(pipeline, step, common))
-    experiment = planned_experiment(pipeline.spec, wiring)
-    if wiring.faults:
-        raise InvalidManifest(list(dict.fromkeys(wiring.faults)))
-    records = pipeline.spec.records
-    plan = Plan(
-        namespace=pipeline.metadata.namespace,
-        pipeline=pipeline.metadata.name,
-        models=tuple(model for _, model in models.values()),
-        request=tuple(wiring.request.values()),
-        steps=tuple(steps),
-        experiment=experiment,
-        records=plan_records(records) if records else None,
-        validations=_plan_validations(pipeline),
-    )
-    faults = list(record_faults(records, plan)) if records else []
-    faults += mention_faults(pipeline, plan)
-    if faults:
-        raise InvalidManifest(faults)
-    return plan
+        yield _plan_step(pipeline, step, common)
 
 
 def compile_routing(
