@@ -19,10 +19,10 @@ def read_pins(value: bytes) -> Pins:
     """Read `step=model`, several with commas.
 
     Raises:
-        Refusal: UnknownVariant, when the header has another form.
+        Refusal: UnknownVariant, the header has another form, or pins a step twice.
 
     """
-    pins = {}
+    pins: dict[str, str] = {}
     for part in value.decode("latin-1").split(",") if value else ():
         step, equals, variant = part.strip().partition("=")
         if not equals:
@@ -31,7 +31,12 @@ def read_pins(value: bytes) -> Pins:
                 f"{part.strip()!r} is not of the form step=model: correct it",
                 field="X-Tiltyard-Variant",
             )
-        pins[step] = variant
+        if pins.setdefault(step, variant) != variant:
+            raise Refusal(
+                Reason.UNKNOWN_VARIANT,
+                f"step {step!r} is pinned to {pins[step]!r} and {variant!r}: ask for one of them",
+                field="X-Tiltyard-Variant",
+            )
     return pins
 
 

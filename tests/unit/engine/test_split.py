@@ -185,6 +185,7 @@ def test_a_pin_reaches_weight_0_and_is_kept_out_of_the_statistics(tmp_path: Path
         ("price=z", "no variant 'z' (there: a, b, c): correct the pin"),
         ("size=a", "no step 'size' with variants (there: price)"),
         ("a", "not of the form step=model"),
+        ("price=a,price=b", "pinned to 'a' and 'b': ask for one of them"),
         ("price=", "no variant ''"),
     ],
 )
