@@ -112,7 +112,7 @@ class Scheduler:
             backlog.running += 1
             future = self._pool.submit(_run, plane, [call for call, _ in pairs], self._watched)
             future.add_done_callback(
-                lambda _future, pairs=pairs: self._loop.call_soon_threadsafe(  # type: ignore[misc]
+                lambda _future, pairs=pairs: self._loop.call_soon_threadsafe(  # type: ignore[misc]  # its default
                     self._finish, plane, backlog, pairs
                 )
             )

@@ -122,7 +122,7 @@ class Session:
         feeds = dict(zip(self._inputs, map(aligned, inputs), strict=True))
         try:
             if timeout is None:
-                return self._session.run(self._outputs, feeds)  # type: ignore[no-any-return]
+                return self._session.run(self._outputs, feeds)  # type: ignore[no-any-return]  # untyped
             return self._watched(feeds, timeout)
         except ModelError:
             raise

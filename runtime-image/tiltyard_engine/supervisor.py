@@ -176,7 +176,7 @@ class Supervisor:
         for ports in self._ports:  # as in `_manage`
             ports.close()
         # What it needs is large, and no other process needs it.
-        from tiltyard_engine.recording.opening import run_recorder  # noqa: PLC0415
+        from tiltyard_engine.recording.opening import run_recorder  # noqa: PLC0415 - see above
 
         if self._ways:
             run_recorder(self._settings, self._ways, self._counters)
