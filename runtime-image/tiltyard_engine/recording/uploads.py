@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tiltyard_api.recordfiles import CLOSED, OPEN
@@ -15,6 +16,9 @@ from tiltyard_engine.recording.shelves import Tally
 from tiltyard_engine.sources.base import ArtifactError
 
 SENT = ".sent"
+DAMAGED = ".damaged"
+"""Of a file that cannot be read, as after a power cut: it must not be in the way of the others."""
+
 LOOK_SECONDS = 0.5
 PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Between attempts, by how many failed in a row."""
@@ -76,9 +80,12 @@ class Uploads:
     def _send_all(self) -> bool:
         """Send what is closed; False where the store does not take it."""
         for path in sorted(self._folder.rglob(f"*{CLOSED}")):
+            rows = _rows(path)
+            if rows is None:
+                continue
             try:
                 self._put(str(path.relative_to(self._folder)), path.read_bytes())
-            except ArtifactError as error:
+            except (ArtifactError, OSError) as error:
                 if not self._failed:
                     log("records wait for their store", why=str(error))
                 self._failed += 1
@@ -86,15 +93,25 @@ class Uploads:
                     time.sleep(0.2)
                 return False
             self._failed = 0
-            self._count(path)
+            self._count(path, rows)
         return True
 
-    def _count(self, path: Path) -> None:
+    def _count(self, path: Path, rows: int) -> None:
         tally = self._tally(path)
-        total = tally.written + pq.read_metadata(path).num_rows
+        total = tally.written + rows
         sent = path.rename(path.with_name(f"{path.stem}.{total}{SENT}"))
         tally.written = total
         sent.unlink()
 
     def _tally(self, path: Path) -> Tally:
         return self._tallies[path.relative_to(self._folder).parts[0]]
+
+
+def _rows(path: Path) -> int | None:
+    """Rows of a closed file; None: it is damaged, and put aside."""
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (pa.ArrowException, OSError) as error:
+        log("a file of records is damaged and put aside", file=str(path), why=str(error)[:300])
+        path.rename(path.with_suffix(DAMAGED))
+        return None

@@ -192,6 +192,25 @@ def test_what_a_store_took_counts_once_whatever_moment_its_sender_is_killed_at(
     assert not list(tmp_path.rglob("*.parquet"))
 
 
+@pytest.mark.parametrize("left", [0, 10, -4], ids=["nothing", "a beginning", "all but an end"])
+def test_a_file_that_a_power_cut_has_damaged_is_in_nobodys_way(
+    tmp_path: Path, block: Block, left: int
+) -> None:
+    files = make_files(block, tmp_path, stay=False)
+    for n in range(3):
+        files.put([batch(n)], {0: n})
+        files.close()
+    damaged, *_ = sorted(tmp_path.rglob("*.parquet"))
+    damaged.write_bytes(damaged.read_bytes()[:left])
+    taken: list[str] = []
+    uploads = make_uploads(block, tmp_path, lambda name, _data: taken.append(name))
+    uploads.start()
+    uploads.finish(20)
+    assert len(taken) == 2
+    assert counted(block) == {"written": 2}
+    assert [path.name for path in tmp_path.rglob("*.damaged")] == [f"{damaged.stem}.damaged"]
+
+
 def test_a_store_that_refuses_at_first_gets_all_in_the_end(tmp_path: Path, block: Block) -> None:
     files = make_files(block, tmp_path, stay=False)
     files.put([batch(1, 2, 3)], {0: 1})
