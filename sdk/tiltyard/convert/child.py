@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,14 +51,13 @@ class Asked:
     rows: list[Record] | None
 
 
-def convert(asked: Asked, to: Path, python: Path, own: bool) -> Converted:  # noqa: FBT001 - see below
+def convert(asked: Asked, to: Path, interpreter: Sequence[str]) -> Converted:
     """Convert into a file.
 
     Args:
         asked: the model.
         to: file of the graph.
-        python: an interpreter that has the framework.
-        own: whether it is the user's: then it sees what they see.
+        interpreter: command of a Python that has the framework.
 
     Raises:
         Failure: it could not be converted; says why.
@@ -72,7 +72,7 @@ def convert(asked: Asked, to: Path, python: Path, own: bool) -> Converted:  # no
             "folder": folder,
             "rows": asked.rows,
         }
-        command = [str(python), *(() if own else ("-I",)), "-c", START, str(HOME)]
+        command = [*interpreter, "-c", START, str(HOME)]
         try:
             done = subprocess.run(  # noqa: S603 - our program, by the interpreter that was asked for
                 command,
@@ -83,12 +83,12 @@ def convert(asked: Asked, to: Path, python: Path, own: bool) -> Converted:  # no
                 env={**os.environ, **SILENT},
             )
         except OSError as error:
-            raise Failure(f"{python} cannot be run: {error.strerror}") from error
-        return _converted(Path(folder), done, asked, python)
+            raise Failure(f"{interpreter[0]} cannot be run: {error.strerror}") from error
+        return _converted(Path(folder), done, asked, interpreter[0])
 
 
 def _converted(
-    folder: Path, done: subprocess.CompletedProcess[str], asked: Asked, python: Path
+    folder: Path, done: subprocess.CompletedProcess[str], asked: Asked, python: str
 ) -> Converted:
     try:
         answer: dict[str, Any] = json.loads((folder / ANSWER).read_text())

@@ -36,10 +36,15 @@ def convert(model: Path, to: Path, options: Options) -> None:
     asked = _asked(model, to, options)
     if pickled(model):
         notice(f"{model} is a pickle, which may run anything: convert only what you trust")
-    python = options.python or tools.interpreter(asked.framework, asked.tool)
+    # Theirs sees what they see; ours sees nothing of the user's.
+    interpreter = (
+        [str(options.python)]
+        if options.python
+        else [str(tools.interpreter(asked.framework, asked.tool)), "-I"]
+    )
     with tempfile.TemporaryDirectory(dir=to.absolute().parent, prefix=".tiltyard-") as folder:
         fresh = Path(folder, to.name)
-        converted = child.convert(asked, fresh, python, own=options.python is not None)
+        converted = child.convert(asked, fresh, interpreter)
         answers = compare.run(fresh, converted.inputs)
         found = compare.differences(answers, converted.outputs, options.tolerance)
         _refuse_beyond(found, options.tolerance)
