@@ -24,7 +24,7 @@ from tiltyard_engine.faces.base import (
     request_id,
 )
 from tiltyard_engine.faces.headers import client_id
-from tiltyard_engine.faces.variants import VARIANT
+from tiltyard_engine.faces.variants import REMEMBERED, VARIANT
 from tiltyard_engine.faces.wishes import DEFAULT, read_wishes
 from tiltyard_engine.http.message import Request, Response
 from tiltyard_engine.openapi.records import operations
@@ -49,7 +49,7 @@ class PipelinesFace:
         self._made_of = (plan, site.partition, site.sizes)
         self._formats: Sequence[Format] = site.formats
         self._codecs: list[Codec | None] = [None] * len(site.formats)
-        self._wishes = lru_cache(maxsize=1024)(partial(read_wishes, site.formats))
+        self._wishes = lru_cache(REMEMBERED)(partial(read_wishes, site.formats))
         """Clients repeat theirs, so that this is mostly one look-up."""
         self._codec(DEFAULT)
 

@@ -10,11 +10,14 @@ from tiltyard_engine.metrics import variants_of
 
 VARIANT = b"x-tiltyard-variant"
 
+REMEMBERED = 128
+"""Values of headers whose meaning is kept: each may have 32 KiB, and there is no end of them."""
+
 Pins = Mapping[str, str]
 """Variants by step."""
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(REMEMBERED)
 def read_pins(value: bytes) -> Pins:
     """Read `step=model`, several with commas.
 

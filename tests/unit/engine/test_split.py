@@ -1,4 +1,5 @@
 import random
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import graphs
 from planes import Plane, opened, split
 from tiltyard_core.draws import DRAW_SPACE, keyed_draw, pick, thresholds, value_draw
+from tiltyard_engine.faces.variants import read_pins
 
 FIRST, SECOND = 0.1, 0.9
 """Keys that are draws themselves: of the first and the second of two equal variants."""
@@ -212,3 +214,14 @@ def test_a_variant_that_fails_refuses_the_whole_divided_batch_and_nobody_else(
             for name in "ab"
         ]
         assert counts == [0, 1]
+
+
+def test_however_many_pins_are_sent_what_is_remembered_of_them_is_bounded() -> None:
+    tracemalloc.start()
+    try:
+        for number in range(500):
+            read_pins(b"price=%d" % number + b"x" * 30_000)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 12_000_000  # all of them would take 30 MB
