@@ -8,7 +8,8 @@ from tiltyard_engine.http2.fields import Head, read_head
 from tiltyard_engine.http2.frames import PRIORITY, unpadded
 from tiltyard_engine.http2.hpack import Decoder, Field
 
-_REMEMBERED: Final = 64
+_REMEMBERED: Final = 16  # of a connection, of which there may be ten thousand
+_REMEMBERED_BYTES: Final = 2048  # longer blocks, and what says more, are decoded each time
 _PRIORITY_SIZE: Final = 5
 _PSEUDO: Final = 4
 
@@ -109,7 +110,7 @@ class Heads:
             count = len(fields) - _PSEUDO
             too_large = decoder.too_large or count > self._limits.max_header_count
             head = read_head(stream, fields, too_large=too_large)
-            if fixed and not too_large:
+            if fixed and not too_large and _short(block, fields):
                 self._known[block] = head
         return head
 
@@ -131,3 +132,9 @@ class Heads:
             self._known.clear()
             self._changes = self._decoder.changes
         return not changed
+
+
+def _short(block: bytes, fields: list[Field]) -> bool:
+    """Whether a block may be remembered: a few bytes can refer to long fields of the table."""
+    said = sum(len(name) + len(value) for name, value in fields)
+    return max(len(block), said) <= _REMEMBERED_BYTES

@@ -20,6 +20,7 @@ from hyperframe.frame import (
 
 from http2_wire import HELLO, REQUEST, Silent, Wire, asking
 from tiltyard_engine.http.limits import Limits
+from tiltyard_engine.http2.blocks import Heads
 from tiltyard_engine.http2.faults import Code
 from tiltyard_engine.http2.hpack import literal
 from tiltyard_engine.http2.service import MAX_STREAMS
@@ -113,6 +114,18 @@ def test_a_block_that_unpacks_to_much_is_cut_off() -> None:
     assert second.head.too_large
     assert peak < FLAT
     assert not wire.ended
+
+
+@pytest.mark.parametrize("fields", [literal(b"long", b"v" * 20_000), b"\xbe" * 7])
+def test_heads_that_differ_leave_nothing_behind(fields: bytes) -> None:
+    heads = Heads(Limits())
+    heads.read(1, REQUEST + b"\x40" + literal(b"large", b"v" * 3900)[1:])
+    tracemalloc.start()
+    for number in range(100):
+        heads.read(2 * number + 3, REQUEST + literal(b"number", b"%d" % number) + fields)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 100_000  # sixteen of them would take three or six times as much
 
 
 def test_fields_without_end_are_cut_off() -> None:
