@@ -34,7 +34,7 @@ class Memory:
 def read_process(pid: int) -> Process | None:
     """Read one process, or None when it is gone."""
     try:
-        stat = (PROC / str(pid) / "stat").read_text()
+        stat = (PROC / str(pid) / "stat").read_text(errors="replace")  # a name may be any bytes
     except (FileNotFoundError, ProcessLookupError):
         return None
     fields = stat.rpartition(")")[2].split()  # the name before it may hold blanks
