@@ -17,7 +17,7 @@ import msgspec
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
-from feedbacks import METRICS, Lab, plan_of
+from lab import METRICS, Lab, plan_of
 from tiltyard_core.tokens import Signer, Token, key_of, read
 from tiltyard_engine.faces.feedback import SLICE
 from tiltyard_engine.feedback.taking import Feedback

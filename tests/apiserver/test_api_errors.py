@@ -13,7 +13,7 @@ import yaml
 from bikes import NAME, condition
 from cluster.api import Api
 from cluster.plane import ControlPlane
-from experiments import FIRST, SECOND, Snapshot, assert_same, reach, rest, simple
+from fault_runs import FIRST, SECOND, Snapshot, assert_same, reach, rest, simple
 from faultproxy import faults
 from faultproxy.exchange import Asked
 from faultproxy.faults import Fault

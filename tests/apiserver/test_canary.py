@@ -10,9 +10,10 @@ import urllib3
 from bikes import NAME, await_condition, await_ready, condition
 from kubectl import Kubectl
 from operators import OperatorProcess, Operators
+from pods import engines
 from programs import tiltyard as run_tiltyard
 from tiltyard_core.draws import canary_ends, keyed_draw
-from tried import CANDIDATE, QUICK, STABLE, STEP, ask, engines, stage_of, step_of, tried, users
+from tried import CANDIDATE, QUICK, STABLE, STEP, ask, stage_of, step_of, tried, users
 from waiting import await_that
 
 Object = dict[str, Any]

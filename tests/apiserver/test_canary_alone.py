@@ -16,7 +16,8 @@ from cluster.crds import install_crds
 from cluster.plane import ControlPlane, running
 from faultproxy import faults
 from ground import Ground, ground
-from tried import CANDIDATE, STABLE, STEP, engines, step_of, tried, users
+from pods import engines
+from tried import CANDIDATE, STABLE, STEP, step_of, tried, users
 from waiting import await_that
 
 Object = dict[str, Any]

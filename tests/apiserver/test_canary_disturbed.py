@@ -12,7 +12,8 @@ import pytest
 from bikes import NAME, await_condition, await_ready, condition
 from kubectl import Kubectl
 from operators import Operators
-from tried import engines, step_of, tried, users
+from pods import engines
+from tried import step_of, tried, users
 from waiting import await_that
 
 Object = dict[str, Any]

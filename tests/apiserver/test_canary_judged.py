@@ -8,9 +8,10 @@ import urllib3
 
 from bikes import NAME, await_condition, await_ready, condition
 from kubectl import Kubectl
+from pods import engines
 from served_models import TROUBLE, slow
 from tiltyard_core.draws import canary_ends, keyed_draw
-from tried import CANDIDATE, STABLE, STEP, ask, engines, step_of, tried, users
+from tried import CANDIDATE, STABLE, STEP, ask, step_of, tried, users
 from waiting import await_that
 
 Object = dict[str, Any]

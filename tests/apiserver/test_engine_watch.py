@@ -2,13 +2,11 @@
 
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from bare_engines import HOST, Compiled, Workshop, eventually, running
+from bare_engines import HOST, Compiled, Workshop, running
 from cluster.api import MERGE, Api, ApiError
 from cluster.binaries import Binaries
 from cluster.plane import ControlPlane
@@ -17,6 +15,7 @@ from pressure import pressure
 from tiltyard_api.routing import RoutingTable
 from tiltyard_operator.desired.access import role, role_binding, service_account
 from tiltyard_operator.desired.metadata import Owner, routing_name
+from waiting import eventually
 from watched import (
     RECORDS,
     WORKERS,
@@ -86,13 +85,7 @@ def pipeline(workshop: Workshop) -> Compiled:
     return two_variants(workshop)
 
 
-def within_a_second(holds: Callable[[], bool]) -> None:
-    begun = time.monotonic()
-    eventually(holds)
-    assert time.monotonic() - begun < 1.0
-
-
-def test_fifty_changes_are_each_in_force_on_every_worker_within_a_second(
+def test_fifty_changes_are_each_in_force_on_every_worker(
     control_plane: ControlPlane,
     api: Api,
     namespace: str,
@@ -109,7 +102,7 @@ def test_fifty_changes_are_each_in_force_on_every_worker_within_a_second(
                 variant = "ab"[revision % 2]
                 table = all_to(pipeline, variant, revision)
                 routed.put(table)
-                within_a_second(lambda: variants(clients) == {variant})  # noqa: B023 - called at once
+                eventually(lambda: variants(clients) == {variant})  # noqa: B023 - called at once
                 wait_for(engine, table)
         assert load.lost == []
         assert engine.children() == processes
@@ -147,12 +140,12 @@ def test_a_configmap_that_goes_and_comes_back_is_followed(
         eventually(lambda: routing(engine)["checkedAt"])
         assert routing(engine)["source"] == "file"
         routed.create(all_to(pipeline, "b", 2))
-        within_a_second(lambda: variants(clients) == {"b"})
+        eventually(lambda: variants(clients) == {"b"})
         routed.delete()
         eventually(lambda: engine.log().count("no routing table") == 2)
         assert variants(clients) == {"b"}
         routed.create(all_to(pipeline, "a", 3))
-        within_a_second(lambda: variants(clients) == {"a"})
+        eventually(lambda: variants(clients) == {"a"})
 
 
 def test_the_death_of_the_api_server_reaches_no_request(

@@ -13,7 +13,7 @@ import pytest
 
 from bikes import NAME
 from cluster.plane import ControlPlane
-from experiments import (
+from fault_runs import (
     FIRST,
     SECOND,
     Run,

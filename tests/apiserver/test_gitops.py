@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from argocd import health
+from beside import again_and_again
 from bikes import NAME, await_condition, await_ready, bikes, condition, writes
 from cluster.api import Api
 from cluster.binaries import Binaries
@@ -145,19 +146,16 @@ def test_applying_the_same_again_and_again_changes_nothing(
     rounds: int,
 ) -> None:
     manifest = tmp_path / "pipeline.yaml"
-    stop, refused = threading.Event(), list[str]()
+    refused: list[str] = []
 
     def manage() -> None:
-        while not stop.wait(pause):
-            done = kubectl.run("apply", *how, f"--filename={manifest}")
-            if done.returncode:
-                refused.append(done.stderr)
+        done = kubectl.run("apply", *how, f"--filename={manifest}")
+        if done.returncode:
+            refused.append(done.stderr)
 
-    manager = threading.Thread(target=manage)
     manifest.write_text(yaml.safe_dump(bikes(replicas=2)))
     kubectl("apply", *how, f"--filename={manifest}")
-    manager.start()
-    try:
+    with again_and_again(manage, pause):
         assert await_ready(kubectl)["metadata"]["generation"] == 1
         other = bikes((1, 3), replicas=1)
         other["spec"]["models"][0]["threads"] = 2  # a new plan: pods are replaced
@@ -170,9 +168,6 @@ def test_applying_the_same_again_and_again_changes_nothing(
         before, written = kubectl.get("typ", NAME), written_in(control_plane, kubectl.namespace)
         time.sleep(pause * rounds)
         after = kubectl.get("typ", NAME)
-    finally:
-        stop.set()
-        manager.join()
     assert refused == []
     assert after["metadata"]["generation"] == 2
     assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]

@@ -1,7 +1,6 @@
 """What an operator missed while it, its watches or the API server were away, it makes up for."""
 
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,15 +10,17 @@ from typing import Any
 import pytest
 import urllib3
 
+from beside import again_and_again
 from bikes import NAME
 from cluster.api import MERGE
 from cluster.plane import ControlPlane
-from experiments import FIRST, SECOND, assert_same, open_lanes, reach, rest
+from fault_runs import FIRST, SECOND, assert_same, open_lanes, reach, rest
 from faultproxy import faults, watches
 from faultproxy.exchange import Asked
 from ground import Ground, ground
 from lanes import run_cases
 from manifests import bike_record
+from pods import engines
 from snapshots import owned
 from waiting import await_that
 
@@ -51,30 +52,20 @@ def delete(operated: Ground, kind: str, name: str) -> None:
 @contextmanager
 def asked_all_the_time(operated: Ground) -> Iterator[list[str]]:
     """Ask the engine all the time; gives what went wrong."""
-    (pod,) = operated.kubectl.get("pods", "--selector=app.kubernetes.io/name=tiltyard-engine")[
-        "items"
-    ]
+    (pod,) = engines(operated.kubectl)
     url = f"http://{pod['status']['podIP']}:8080/pipelines/{NAME}"
     wrong: list[str] = []
-    stop = threading.Event()
 
     def ask() -> None:
-        with urllib3.PoolManager(retries=False) as pool:
-            while not stop.wait(0.1):
-                try:
-                    answer = pool.request("POST", url, json=[bike_record()], timeout=5)
-                    if answer.status != 200:
-                        wrong.append(answer.data.decode())
-                except urllib3.exceptions.HTTPError as error:
-                    wrong.append(str(error))
+        try:
+            answer = pool.request("POST", url, json=[bike_record()], timeout=20)
+            if answer.status != 200:
+                wrong.append(answer.data.decode())
+        except urllib3.exceptions.HTTPError as error:
+            wrong.append(str(error))
 
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    try:
+    with urllib3.PoolManager(retries=False) as pool, again_and_again(ask, 0.1):
         yield wrong
-    finally:
-        stop.set()
-        asking.join()
 
 
 @pytest.mark.parametrize("seconds", LENGTHS)

@@ -11,6 +11,7 @@ from bikes import NAME, OWNED, await_condition, await_ready, bikes, condition, f
 from cluster.plane import ControlPlane
 from kubectl import Kubectl
 from manifests import bike_record
+from pods import engines
 from waiting import await_that
 
 Object = dict[str, Any]
@@ -28,10 +29,6 @@ def children(kubectl: Kubectl) -> dict[str, Object]:
         if done.returncode == 0:
             found[kind] = json.loads(done.stdout)
     return found
-
-
-def engines(kubectl: Kubectl) -> list[Object]:
-    return list(kubectl.get("pods", "--selector=app.kubernetes.io/name=tiltyard-engine")["items"])
 
 
 def ask(url: str, body: object = None) -> Any:

@@ -18,9 +18,9 @@ from ground import Ground, ground
 from kubectl import Kubectl
 from manifests import bike_record
 from operators import Operators
+from pods import engines
 from switches import asked
 from tiltyard_api.routing import RoutingTable
-from tried import engines
 from waiting import await_that
 
 Object = dict[str, Any]

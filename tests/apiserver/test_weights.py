@@ -11,9 +11,9 @@ from bikes import NAME, await_ready, bikes, condition
 from cluster.plane import ControlPlane
 from kubectl import Kubectl
 from localnode.node import LocalNode
+from pods import engines
 from relay import relay
 from switches import TURNS, asked, insist_on_calm, switch, watched
-from tried import engines
 from waiting import await_that
 
 Object = dict[str, Any]

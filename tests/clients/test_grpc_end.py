@@ -16,8 +16,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tritonclient.grpc import service_pb2_grpc
 
 import graphs
-from bare_engines import HOST, Workshop, eventually
+from bare_engines import HOST, Workshop
 from grpc_served import PATIENCE, serving, typed
+from waiting import eventually
 
 pytestmark = pytest.mark.served
 
@@ -67,7 +68,7 @@ def test_two_workers_drain_under_load(tmp_path: Path) -> None:
         )
         begun = time.monotonic()
         assert served.engine.end(signal.SIGTERM) == 0
-        assert time.monotonic() - begun < 10, "open streams must not hold the end up"
+        assert time.monotonic() - begun < 25, "open streams must not hold the end up"
         ended.set()
         assert [one.status for one in seen][-1] == health_pb2.HealthCheckResponse.NOT_SERVING
         found = [load.result() for load in loads]

@@ -1,6 +1,5 @@
 """What cannot be served over gRPC: what is said, and that nothing suffers."""
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,9 @@ from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException
 
 import graphs
-from bare_engines import Workshop, eventually
+from bare_engines import Workshop
 from grpc_served import SERVICE, Served, open_served, serving, typed
+from waiting import eventually
 
 pytestmark = pytest.mark.served
 
@@ -147,10 +147,8 @@ def test_shared_memory_calls_are_refused_in_words(served: Served) -> None:
 def test_deadlines_are_honoured_and_leave_nothing_behind(served: Served) -> None:
     in_flight = "tiltyard_in_flight_requests"
     with served.stub() as stub:
-        begun = time.monotonic()
         with pytest.raises(grpc.RpcError) as caught:
             stub.ModelInfer(typed("slow", "float32", [[2e6]]), timeout=0.3)
-        assert time.monotonic() - begun < 3
         assert caught.value.code() is CODE.DEADLINE_EXCEEDED
         later = stub.ModelInfer.future(typed("slow", "float32", [[2e6]]))
         eventually(lambda: served.engine.metric(in_flight), lambda n: n > 0)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bare_engines import eventually
 from documents import ROOT, blocks
 from engines import EXAMPLES, grpc_notice, serving
+from waiting import eventually
 
 PAGES = [ROOT / f"docs/{name}.md" for name in ("v2", "grpc", "arrow", "sagemaker")]
 

@@ -10,9 +10,9 @@ from bikes import NAME, await_condition, await_ready
 from cluster.node.node import Node
 from installed import OPERATOR
 from kubectl import Kubectl
-from pods import CPUS, MEMORY, ROLLS_SECONDS
+from pods import CPUS, MEMORY, ROLLS_SECONDS, engines
 from shelves import shelf
-from tried import CANDIDATE, STABLE, STEP, engines, step_of, tried, users
+from tried import CANDIDATE, STABLE, STEP, step_of, tried, users
 from waiting import await_that
 
 Object = dict[str, Any]

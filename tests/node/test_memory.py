@@ -2,7 +2,6 @@
 
 import json
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 import urllib3
 
+from beside import again_and_again
 from bikes import NAME, await_ready, condition
 from cluster.node import cgroups
 from cluster.node.node import Node
@@ -65,19 +65,12 @@ def ask(kubectl: Kubectl, x: float) -> int:
 def heard(kubectl: Kubectl) -> Iterator[set[str]]:
     """Read all the time what the status says of being ready; gives the sentences."""
     said: set[str] = set()
-    ended = threading.Event()
 
     def look() -> None:
-        while not ended.wait(0.1):
-            said.add(json.dumps(condition(kubectl.get("typ", NAME), "Ready")))
+        said.add(json.dumps(condition(kubectl.get("typ", NAME), "Ready")))
 
-    looking = threading.Thread(target=look, daemon=True)
-    looking.start()
-    try:
+    with again_and_again(look, 0.1):
         yield said
-    finally:
-        ended.set()
-        looking.join()
 
 
 def first_to_go(pod_uid: str) -> None:

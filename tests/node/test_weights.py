@@ -9,9 +9,8 @@ from bikes import NAME, await_ready, condition
 from cluster.node.network import cut_off
 from cluster.plane import ControlPlane
 from kubectl import Kubectl
-from pods import ROLLS_SECONDS, bikes_from
+from pods import ROLLS_SECONDS, bikes_from, engines
 from switches import GENEROUS, TURNS, asked, insist_on_calm, switch, watched
-from tried import engines
 from waiting import await_that
 
 Object = dict[str, Any]

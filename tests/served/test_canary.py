@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from bare_engines import Compiled, Engine, Workshop, eventually, running
+from bare_engines import Compiled, Engine, Workshop, running
 from canary_engines import ask, predicted, put, ramped, served_by, stage, told
 from loopback import Client
 from served_models import TROUBLE
 from tiltyard_api.routing import CanaryRouting
+from waiting import eventually
 
 pytestmark = pytest.mark.served
 

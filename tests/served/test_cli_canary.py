@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from bare_engines import eventually
 from engines import Served, serving
 from makers import Document
 from manifests import write
 from programs import descendants
 from served_models import TROUBLE, failing, scaled
 from tiltyard_core.draws import canary_ends, keyed_draw
+from waiting import eventually
 
 pytestmark = pytest.mark.served
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 
-from bare_engines import eventually
 from engines import grpc_notice, serving
 from manifests import bike_document, write
+from waiting import eventually
 
 pytestmark = pytest.mark.served
 

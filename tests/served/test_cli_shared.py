@@ -1,8 +1,6 @@
 """`tiltyard serve` with Models of their own, shared by several Pipelines, in several files."""
 
 import json
-import time
-from collections.abc import Callable
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -12,10 +10,10 @@ from engines import Served, serving
 from makers import Document
 from manifests import bike_document, bike_model, bike_record, write
 from programs import descendants, tiltyard
+from waiting import await_that
 
 pytestmark = pytest.mark.served
 
-PATIENCE = 30.0
 REFERENCE: Document = {"name": "gb", "modelRef": {"name": "bike-gb"}}
 
 
@@ -36,13 +34,6 @@ def referring(weights: tuple[float, float] = (1, 1), *, name: str = "bikes") -> 
     document = bike_document(weights, name=name)
     document["spec"]["models"][0] = REFERENCE
     return document
-
-
-def wait_for(true: Callable[[], bool], what: str) -> None:
-    start = time.monotonic()
-    while not true():
-        assert time.monotonic() < start + PATIENCE, f"waited in vain: {what}"
-        time.sleep(0.01)
 
 
 def models(served: Served) -> set[tuple[str, str]]:
@@ -72,12 +63,12 @@ def test_weights_beside_a_shared_model_restart_nothing_and_a_changed_model_is_a_
     with serving(pipeline, "--watch", manifests=(model,)) as served:
         before, known = descendants(served.process.pid), models(served)
         write(pipeline, referring((0, 1)))
-        wait_for(lambda: served.infer([bike_record()])[0]["out"] != {}, "an answer")
-        wait_for(lambda: any("nothing restarted" in line for line in served.notices), "new weights")
+        await_that(lambda: served.infer([bike_record()])[0]["out"] != {})
+        await_that(lambda: any("nothing restarted" in line for line in served.notices))
         assert descendants(served.process.pid) == before
         write(model, shared_model(threads=2))
-        wait_for(lambda: models(served) != known, "the model's new version")
-        wait_for(lambda: not before & descendants(served.process.pid), "the old engine's end")
+        await_that(lambda: models(served) != known)
+        await_that(lambda: not before & descendants(served.process.pid))
 
 
 def test_a_fault_of_a_shared_model_is_told_where_it_stands(tmp_path: Path) -> None:

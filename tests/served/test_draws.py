@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from scipy import stats
 
-from bare_engines import Compiled, Engine, Workshop, eventually, running
+from bare_engines import Compiled, Engine, Workshop, running
 from loopback import Answer, Client
 from records import exchange, post, row
 from served_models import scaled
 from tiltyard_api.names import default_salt
 from tiltyard_core.draws import pick, thresholds, value_draw
+from waiting import eventually
 
 pytestmark = pytest.mark.served
 

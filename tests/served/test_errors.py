@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bare_engines import HOST, Engine, Workshop, eventually, running
+from bare_engines import HOST, Engine, Workshop, running
 from loopback import Answer, Client
 from records import get, post, row
 from refusal_cases import (
@@ -27,12 +27,14 @@ from refusal_cases import (
 )
 from served_models import TROUBLE, failing, hanging, scaled, typed
 from tiltyard_api.reasons import STATUS_OF, Reason
+from waiting import eventually
 
 pytestmark = pytest.mark.served
 
 GRACE = 4
-SECONDS = 1.0
-"""Within this every refusal comes that need not wait for a client or a model."""
+SECONDS = 15.0
+"""Within this every refusal comes that need not wait for a client or a model: at once, on a machine
+that is not busy with other tests."""
 
 
 R = Reason

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from bare_engines import HOST, Compiled, Engine, Workshop, eventually, running
+from bare_engines import HOST, Compiled, Engine, Workshop, running
 from records import exchange, post
 from served_models import TROUBLE, hanging, scaled, slow
+from waiting import eventually
 
 pytestmark = pytest.mark.served
 

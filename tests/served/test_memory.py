@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bare_engines import Engine, Workshop, eventually, running
+from bare_engines import Engine, Workshop, running
 from records import exchange, get, post
 from served_models import failing, scaled
+from waiting import eventually
 
 pytestmark = pytest.mark.served
 

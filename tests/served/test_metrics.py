@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from prometheus_client.openmetrics import parser as openmetrics
 
-from bare_engines import HOST, Compiled, Engine, Workshop, eventually, running
+from bare_engines import HOST, Compiled, Engine, Workshop, running
 from prometheus import Object, prometheus, samples
 from records import exchange, get, post
 from served_models import TROUBLE, failing, scaled, slow
 from tiltyard_api.figures import VariantFigures
 from tiltyard_engine.metrics import MODEL_REASONS
 from tools import need
+from waiting import eventually
 
 pytestmark = pytest.mark.served
 

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from bare_engines import Engine, Workshop, eventually, running
+from bare_engines import Engine, Workshop, running
 from cloud_stores import Keys, blob_storage, cloud_storage
 from object_stores import LOOPBACK, S3, S3Server, free_port, program, secret_folder
 from recorded import NAME, asked, balance, compiled, ids, lines, rows, settled
 from records import exchange, post
 from served_models import TROUBLE, failing, scaled
+from waiting import eventually
 
 pytestmark = pytest.mark.served
 

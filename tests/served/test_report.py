@@ -9,10 +9,10 @@ from urllib.request import Request, urlopen
 import pytest
 import yaml
 
-from bare_engines import eventually
 from engines import EXAMPLES, Served, serving
 from manifests import write
 from programs import tiltyard
+from waiting import eventually
 
 pytestmark = pytest.mark.served
 

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from bare_engines import HOST, Compiled, Engine, Workshop, eventually
+from bare_engines import HOST, Compiled, Engine, Workshop
 from loopback import PATIENCE, Client
 from records import post, row
 from served_models import scaled
+from waiting import eventually
 
 pytestmark = pytest.mark.served
+
 
 @pytest.fixture
 def workshop(tmp_path: Path) -> Workshop:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from engines import EXAMPLES, TILTYARD, Served, serving
-from planes import eventually
+from waiting import await_that
 
 pytestmark = pytest.mark.served
 
@@ -56,7 +56,7 @@ def test_the_example_marks_what_looks_wrong() -> None:
             f'tiltyard_validation_failures_total{{{label}"{name}"}}': number
             for name, number in found.items()
         }
-        eventually(lambda: {k: v for k, v in counts(served).items() if v} == non_zero(wanted))
+        await_that(lambda: {k: v for k, v in counts(served).items() if v} == non_zero(wanted))
     assert [row["anomaly"]["crowd"] for row in answer] == [
         row["out"]["bikers"][0] > 500 for row in answer
     ]
@@ -83,11 +83,11 @@ def test_what_runs_apart_is_judged_killed_and_judged_again(
         assert [row["anomaly"]["apart"] for row in answer] == [True, False]
         (evaluator,) = evaluators(served.process.pid)
         os.kill(evaluator, signal.SIGKILL)
-        eventually(lambda: served.infer([SUMMER])[0]["anomaly"]["apart"] is True)
+        await_that(lambda: served.infer([SUMMER])[0]["anomaly"]["apart"] is True)
         (another,) = evaluators(served.process.pid)
         assert another != evaluator
         assert served.end() == 0
-        eventually(lambda: not Path(f"/proc/{another}").exists())
+        await_that(lambda: not Path(f"/proc/{another}").exists())
 
 
 def evaluators(ancestor: int) -> list[int]:

@@ -7,12 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -29,18 +28,6 @@ from tiltyard_engine.sources.base import Access
 
 HOST = "127.0.0.1"
 _END_SECONDS = 45.0
-_POLL_SECONDS = 0.01
-
-Got = TypeVar("Got")
-
-
-def eventually(ask: Callable[[], Got], good: Callable[[Got], bool] = bool) -> Got:
-    """Ask until the answer is good; what a test waits for must come within its patience."""
-    deadline = time.monotonic() + PATIENCE
-    while not good(got := ask()):
-        assert time.monotonic() < deadline, f"it never came; the last was {got!r}"
-        time.sleep(_POLL_SECONDS)
-    return got
 
 
 @dataclass

@@ -36,6 +36,7 @@ from tiltyard_engine.sessions import Session
 from tiltyard_engine.sizes import Sizes
 from tiltyard_engine.sources.base import Access
 from tiltyard_engine.steps.base import Context
+from waiting import await_that
 
 PATIENCE = 30.0
 """Seconds that a test waits for what must come; long, because the machine may be busy."""
@@ -154,7 +155,7 @@ class Plane:
 
     def settle(self, challenger: str) -> None:
         """Wait until everything that a challenger was offered has come to an end."""
-        eventually(lambda: len(set(self.accounts(challenger))) == 1)
+        await_that(lambda: len(set(self.accounts(challenger))) == 1)
 
     def accounts(self, challenger: str) -> tuple[int, int]:
         """What a challenger was offered, and the sum of what became of it."""
@@ -171,14 +172,6 @@ class Plane:
         """Give the table in force with fields changed, revision one higher, and sealed."""
         fields = {"revision": self.served.plane.routing.revision + 1, **changes}
         return self.served.plane.routing.model_copy(update=fields).sealed()
-
-
-def eventually(true: Callable[[], bool]) -> None:
-    """Wait until something is so; lanes are threads that tell nobody."""
-    deadline = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < deadline, "it never came about"
-        time.sleep(0.005)
 
 
 def _answer(response: Response) -> Answer:

@@ -2,8 +2,7 @@
 
 import tempfile
 import textwrap
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from tiltyard_engine.model import ModelError
 from tiltyard_engine.python.calls import Artifact, PythonModel
 from tiltyard_engine.python.environment import known_interpreter
 from tiltyard_engine.python.keeper import keeping
+from waiting import await_that
 
 PATIENCE = 30.0
 """Seconds that a test waits for what must come; long, because the machine may be busy."""
@@ -97,12 +97,4 @@ def until_served(model: PythonModel, inputs: Sequence[Array]) -> None:
             return False
         return True
 
-    until(served)
-
-
-def until(done: Callable[[], bool]) -> None:
-    """Wait until something is so that another process brings about."""
-    deadline = time.monotonic() + PATIENCE
-    while not done():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.01)
+    await_that(served)

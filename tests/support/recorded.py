@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bare_engines import Compiled, Engine, Workshop, eventually
+from bare_engines import Compiled, Engine, Workshop
 from loopback import Answer
 from records import exchange, post
 from served_models import scaled
 from tiltyard.records import read
 from tiltyard_api.manifest import read_pipeline
+from waiting import eventually
 
 NAME = "kept"
 STEPS = [{"name": "score", "model": "double"}]

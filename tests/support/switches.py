@@ -8,10 +8,11 @@ from typing import Any
 
 import urllib3
 
+from beside import again_and_again
 from bikes import NAME, await_ready, condition
 from kubectl import Kubectl
 from manifests import bike_record
-from tried import engines
+from pods import engines
 from waiting import await_that
 
 Object = dict[str, Any]
@@ -77,28 +78,20 @@ def watched(kubectl: Kubectl) -> Iterator[list[str]]:
     The pods are asked after the status was read: what it claims must still hold, or be surpassed.
     """
     lies: list[str] = []
-    ended = threading.Event()
 
     def look() -> None:
-        with urllib3.PoolManager(retries=False) as pool:
-            while not ended.wait(0.02):
-                pipeline = kubectl.get("typ", NAME)
-                if condition(pipeline, "RoutingSynced").get("status") != "True":
-                    continue
-                claimed = pipeline["status"]["routing"]["revision"]
-                for pod in engines(kubectl):
-                    url = f"http://{pod['status']['podIP']}:9090/status"
-                    said = pool.request("GET", url, timeout=20).json()["pipelines"][0]["routing"]
-                    if said["revision"] < claimed:
-                        lies.append(f"{pod['metadata']['name']} runs {said}, claimed: {claimed}")
+        pipeline = kubectl.get("typ", NAME)
+        if condition(pipeline, "RoutingSynced").get("status") != "True":
+            return
+        claimed = pipeline["status"]["routing"]["revision"]
+        for pod in engines(kubectl):
+            url = f"http://{pod['status']['podIP']}:9090/status"
+            said = pool.request("GET", url, timeout=20).json()["pipelines"][0]["routing"]
+            if said["revision"] < claimed:
+                lies.append(f"{pod['metadata']['name']} runs {said}, claimed: {claimed}")
 
-    looking = threading.Thread(target=look, daemon=True)
-    looking.start()
-    try:
+    with urllib3.PoolManager(retries=False) as pool, again_and_again(look, 0.02):
         yield lies
-    finally:
-        ended.set()
-        looking.join()
 
 
 def switch(kubectl: Kubectl, document: Object, variant: str, pods: list[Pod]) -> list[float]:

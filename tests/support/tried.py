@@ -111,11 +111,6 @@ def users(pods: Sequence[Object], *, troubled: bool = False) -> Iterator[Users]:
         asking.stop()
 
 
-def engines(kubectl: Kubectl) -> list[Object]:
-    """Give the pods that serve."""
-    return list(kubectl.get("pods", "--selector=app.kubernetes.io/name=tiltyard-engine")["items"])
-
-
 def step_of(pipeline: Object) -> Object:
     """What the status says of the canary; empty: nothing yet."""
     found = pipeline.get("status", {}).get("steps", ())

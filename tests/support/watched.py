@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from bare_engines import Compiled, Engine, Workshop, eventually
+from bare_engines import Compiled, Engine, Workshop
 from loopback import Client
 from records import post
 from served_models import scaled
 from tiltyard_api.routing import RoutingTable
+from waiting import eventually
 
 WORKERS = 2
 RECORDS = [{"x": 1}]

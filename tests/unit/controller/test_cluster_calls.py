@@ -44,7 +44,7 @@ def test_a_call_ends_in_time(
         started = time.monotonic()
         with pytest.raises(Unavailable):
             call(cluster_at(url))
-        assert time.monotonic() - started < 2.5
+        assert time.monotonic() - started < 15
 
 
 @each_call

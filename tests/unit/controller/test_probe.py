@@ -10,7 +10,7 @@ import pytest
 from operators import cluster_at
 from silent import hang, ill_behaved, stressed, trickle
 from tiltyard_api.names import MANAGEMENT_PORT
-from tiltyard_operator.probe import FORGOTTEN_AFTER, PATIENCE, Prober, by_way_of, directly
+from tiltyard_operator.probe import FORGOTTEN_AFTER, Prober, by_way_of, directly
 
 Pod = dict[str, Any]
 NETWORK = f"127.1.{61 + int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0')[2:])}"
@@ -61,7 +61,7 @@ def test_many_that_do_not_answer_take_no_longer_than_one(behave: Any) -> None:
         prober = Prober(directly())
         started = time.monotonic()
         said = prober.ask([pod(str(number), f"{NETWORK}.4") for number in range(20)])
-        assert time.monotonic() - started < 2 * PATIENCE + 1
+        assert time.monotonic() - started < 15, "one after the other take twenty"
     assert len(said) == 20
     assert all(one.silent_since for one in said.values())
 

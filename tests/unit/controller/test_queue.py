@@ -254,4 +254,4 @@ def test_a_thread_that_waits_is_woken_by_a_time_that_comes() -> None:
     started = time.monotonic()
     queue.add_in(A, 0.05)
     assert queue.take() == A
-    assert 0.05 <= time.monotonic() - started < 5
+    assert 0.05 <= time.monotonic() - started < 60

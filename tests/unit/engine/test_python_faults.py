@@ -24,7 +24,6 @@ from python_models import (
     kept,
     made,
     running,
-    until,
     until_served,
     written,
 )
@@ -35,6 +34,7 @@ from tiltyard_engine.execute import Job, execute
 from tiltyard_engine.model import ModelDownError, ModelError, ModelTimeoutError
 from tiltyard_engine.python.calls import PythonModel
 from tiltyard_engine.python.state import Health
+from waiting import await_that
 
 LATE = 30.0
 """Seconds that a busy machine may take; what has no end here lasts a quarter of an hour."""
@@ -201,7 +201,7 @@ def test_a_call_past_its_timeout_ends_its_worker(tmp_path: Path, what: str) -> N
         with pytest.raises(ModelTimeoutError, match="took longer than 2 s"):
             trouble.run(text(what))
         assert time.monotonic() - start < LATE
-        until(lambda: trouble.state.deaths == 1)
+        await_that(lambda: trouble.state.deaths == 1)
         assert trouble.state.words == "was ended: a call took longer than 2 s"
         until_served(trouble, text("fine"))
 
@@ -222,7 +222,7 @@ def test_all_that_a_worker_started_ends_with_it(tmp_path: Path, what: str) -> No
         with pytest.raises(ModelError):
             model.run(text(what))
         until_served(model, text("fine"))
-        until(lambda: len(descendants(keeper)) == 1)
+        await_that(lambda: len(descendants(keeper)) == 1)
 
 
 def test_others_are_served_meanwhile(tmp_path: Path) -> None:
@@ -315,7 +315,7 @@ def test_workers_that_keep_dying_are_down_and_come_back(tmp_path: Path) -> None:
         (tmp_path / "model" / "broken").touch()
         with pytest.raises(ModelError):
             model.run(text("os._exit"))
-        until(lambda: model.state.health is Health.DOWN)
+        await_that(lambda: model.state.health is Health.DOWN)
         (outcome,) = execute(model, [Job({"what": text("fine")[0]}, 1)], None)
         assert isinstance(outcome, Refusal)
         assert outcome.reason is Reason.NOT_READY
@@ -369,14 +369,14 @@ def test_nothing_survives_an_engine_that_is_killed(tmp_path: Path) -> None:
             assert len(below) == 3  # its keeper, the worker, and what that started
         finally:
             engine.kill()
-    until(lambda: not any(alive(pid) for pid in below))
+    await_that(lambda: not any(alive(pid) for pid in below))
 
 
 def test_a_keeper_that_is_killed_takes_its_workers_along(tmp_path: Path) -> None:
     with troubled(tmp_path) as (_, keeper):
         (worker,) = descendants(keeper)
         os.kill(keeper, signal.SIGKILL)
-        until(lambda: not alive(worker))
+        await_that(lambda: not alive(worker))
 
 
 def test_a_flood_of_lines_is_counted_and_not_logged(

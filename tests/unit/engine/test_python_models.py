@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 import python_models
-from python_models import DOUBLE, PATIENCE, ask, kept, made, running, until, written
+from python_models import DOUBLE, PATIENCE, ask, kept, made, running, written
 from tiltyard_engine.columns import DTYPES, Array
 from tiltyard_engine.execute import Job, Outcome, Ran, execute
 from tiltyard_engine.model import ModelError
 from tiltyard_engine.python.asked import INLINE_BYTES
 from tiltyard_engine.python.calls import OUTPUT_BYTES, PythonModel
+from waiting import await_that
 
 ECHO = """
 def process_data(input_data):
@@ -262,7 +263,7 @@ def test_what_is_in_flight_reaches_all_workers(tmp_path: Path, how: str) -> None
                 answers = model.run_each([[row] for row in rows])
             return {float(answer[0].ravel()[0]) for answer in answers}
 
-        until(lambda: len(answered_by()) == 3)  # the last ones may still load
+        await_that(lambda: len(answered_by()) == 3)  # the last ones may still load
 
 
 def test_output_goes_to_the_log_in_bounded_lines(

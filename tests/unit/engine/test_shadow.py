@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 import graphs
-from planes import eventually, opened, shadow
+from planes import opened, shadow
 from tiltyard_api.figures import Confusion
 from tiltyard_api.plan import PlanShadow
 from tiltyard_core.draws import DRAW_SPACE
 from tiltyard_engine.columns import Array, Column
 from tiltyard_engine.comparison import Compared, comparer
 from tiltyard_engine.figures import figures_of
+from waiting import await_that
 
 CHALLENGERS: Mapping[str, bytes] = {
     "nan": graphs.logarithm(),
@@ -265,7 +266,7 @@ def test_a_full_queue_drops_the_newest_and_counts_it(tmp_path: Path) -> None:
         for _ in range(6):
             plane.ask_all([[{"x": 2e6}]] * 200)
         full = ("tiltyard_shadow_dropped_total", "watch", "b", "full")
-        eventually(lambda: plane.count(*full) >= 100)
+        await_that(lambda: plane.count(*full) >= 100)
         assert plane.count(*full) <= 200, "what one turn brings is queued whole or not at all"
     offered, ended = plane.accounts("b")
     assert offered == ended == 1201

@@ -9,9 +9,10 @@ import pytest
 
 import graphs
 from makers import Document
-from planes import Plane, eventually, opened
+from planes import Plane, opened
 from tables import FILE, unpacked
 from tiltyard_engine.validations.judge import NotRunnableError, check
+from waiting import await_that
 
 DEAR = {"name": "dear", "expression": "out.y[0] > 10.0"}
 ODD = {"name": "odd", "expression": "inputs.x[0] != 0.0 && out.y.exists(v, v < 0.0)"}
@@ -204,7 +205,7 @@ def test_what_ended_begins_again(tmp_path: Path) -> None:
     with opened(tmp_path, {"a": graphs.scaled(2)}, spec=validations(bad), budget=5.0) as plane:
         assert plane.ask([{"x": 1.0}]).json[0]["anomaly"]["bad"] is None
         said = {plane.ask([{"x": -2.0}]).json[0]["anomaly"]["bad"] for _ in range(3)}
-        eventually(lambda: plane.ask([{"x": -2.0}]).json[0]["anomaly"]["bad"] is True)
+        await_that(lambda: plane.ask([{"x": -2.0}]).json[0]["anomaly"]["bad"] is True)
     assert said <= {True, None}
 
 

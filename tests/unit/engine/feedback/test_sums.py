@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from feedbacks import INTERLEAVE, METRICS, Lab, plan_of
+from lab import INTERLEAVE, METRICS, Lab, plan_of
 from tiltyard_api.experiment import MOST_WINS
 from tiltyard_core.experiments.arrays import unpacked
 from tiltyard_core.experiments.sums import Cell, DrawnCell, LabelCell, WinCell, merged

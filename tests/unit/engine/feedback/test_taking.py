@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from feedbacks import DAY, INTERLEAVE, METRICS, Lab, plan_of
+from lab import DAY, INTERLEAVE, METRICS, Lab, plan_of
 from ledgers import counted
 from tiltyard_api.experiment import BUCKETS, WHOLE, ExperimentSums
 from tiltyard_api.reasons import Reason
