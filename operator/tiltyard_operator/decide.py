@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from tiltyard_api.artifacts import Artifact, ArtifactList
-from tiltyard_api.experiment import ExperimentSums
 from tiltyard_api.faults import InvalidManifest
 from tiltyard_api.manifest import read_model, read_pipeline
 from tiltyard_api.names import HASH_CHARACTERS
@@ -70,11 +69,8 @@ class Decision:
     tables: tuple[RoutingTable, ...]
     replicas: int | None
     suspended: bool
-    experiment: ExperimentSums | None = None
-    """All feedback there is; None: there is no experiment, or nobody has said anything yet."""
-
     collected: Collected = NOTHING
-    """How it was brought together."""
+    """What engines said of the experiment."""
 
     shadowed: Shadowed = NONE
     """What challengers did."""
@@ -114,7 +110,6 @@ def decide(seen: Observed, spec: "Spec", now: float) -> Decision:
         tables=_tables(seen, spec.said, target, canaries) if target else (),
         replicas=replicas(shape, seen.workload) if shape else None,
         suspended=bool(shape and shape.spec.suspend),
-        experiment=collected.sums,
         collected=collected,
         shadowed=shadowed,
     )

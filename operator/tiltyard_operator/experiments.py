@@ -34,7 +34,7 @@ def shown(decision: Decision, before: PipelineStatus, now: datetime) -> Shown | 
     about = subject(version.pipeline.spec) if version else None
     if about is None:
         return None
-    verdict = judge(decision.experiment, about.experiment, about.variants)
+    verdict = judge(decision.collected.sums, about.experiment, about.variants)
     earlier = next((one.verdict for one in before.steps or () if one.name == about.step), None)
     fitted = decision.collected.fitted
     shortage = fitted.shortage if fitted else ""

@@ -7,10 +7,12 @@ from feedback import divided, stratum, sums
 from makers import make_document, make_resolved
 from sights import NOW, decided, serving
 from tiltyard_api.experiment import ExperimentSums
+from tiltyard_api.experimentledger import ExperimentLedger
 from tiltyard_api.v1alpha1.conditions import ConditionType
 from tiltyard_api.v1alpha1.status import Condition, PipelineStatus
 from tiltyard_api.v1alpha1.verdict import Verdict
 from tiltyard_operator.estimates import Estimates
+from tiltyard_operator.feedback import Collected
 from tiltyard_operator.findings import condition
 from tiltyard_operator.kinds import PIPELINE
 from tiltyard_operator.metrics import REGISTRY
@@ -41,7 +43,9 @@ def told(
     assert isinstance(document, dict)
     seen, decision = decided(document, **serving(document, FACTS))
     seen = replace(seen, previous=before or PipelineStatus())
-    return report(seen, replace(decision, experiment=found), Made(seen.workload), now)
+    ledger = ExperimentLedger(id="e", gone=found) if found else None
+    decision = replace(decision, collected=Collected(ledger))
+    return report(seen, decision, Made(seen.workload), now)
 
 
 def says(status: PipelineStatus) -> Condition:
