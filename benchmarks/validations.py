@@ -8,7 +8,7 @@ two lines are whole requests in process, without transport.
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,22 +37,26 @@ def manifest(folder: Path, expressions: list[str]) -> Path:
     return file
 
 
-def microseconds(run: Callable[[], object], times: int) -> float:
-    """Time of one run in the best of several rounds: other work on the machine slowed it least."""
-    rounds = []
+def microseconds(runs: Sequence[Callable[[], object]], times: int) -> list[float]:
+    """Time of each run in the best of several rounds, in which they take turns.
+
+    Other work on the machine slowed the best least.
+    """
+    best = [float("inf")] * len(runs)
     for _ in range(ROUNDS):
-        started = time.perf_counter()
-        for _ in range(times):
-            run()
-        rounds.append((time.perf_counter() - started) / times * 1e6)
-    return min(rounds)
+        for number, run in enumerate(runs):
+            started = time.perf_counter()
+            for _ in range(times):
+                run()
+            best[number] = min(best[number], (time.perf_counter() - started) / times * 1e6)
+    return best
 
 
-def request(file: Path) -> float:
-    """Time of a whole request of one row."""
+def request(file: Path) -> Callable[[], object]:
+    """Give a whole request of one row."""
     rows = json.loads((EXAMPLE / "held-out.json").read_bytes())[:1]
     answer, body = open_dataplane(file), json.dumps(rows).encode()
-    return microseconds(lambda: answer([body]), 200)
+    return lambda: answer([body])
 
 
 def judged(file: Path, rows: int) -> float:
@@ -63,7 +67,8 @@ def judged(file: Path, rows: int) -> float:
     call = Call(rows, {plan.request[0].key: columns}, {}, {}, outputs=outputs)
     judge = Judge(plan, BUDGET)
     try:
-        return microseconds(lambda: judge.judge(call), 50 if rows == 1 else 1)
+        (spent,) = microseconds([lambda: judge.judge(call)], 50 if rows == 1 else 1)
+        return spent
     finally:
         judge.close()
 
@@ -72,8 +77,8 @@ def main() -> None:
     """Measure and print."""
     with tempfile.TemporaryDirectory() as home:
         folder = Path(home)
-        bare = request(manifest(folder / "none", []))
-        simple = request(manifest(folder / "one", SIMPLE[:1]))
+        files = [manifest(folder / name, SIMPLE[:n]) for name, n in (("none", 0), ("one", 1))]
+        bare, simple = microseconds([request(file) for file in files], 200)
         print(f"one row, whole request, no validation      {bare:9.1f} us")
         print(f"one row, whole request, one simple         {simple:9.1f} us")
         for what, texts in (("simple", SIMPLE), ("not simple", OTHERS)):
