@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 import urllib3
 from pydantic import ValidationError
 
-from tiltyard.failure import Failure
+from tiltyard.failure import EntityNotFoundError, Failure, NoClusterError
 from tiltyard.transport import Transport
 from tiltyard_api.names import API_VERSION
 from tiltyard_api.v1alpha1.status import PipelineStatus
@@ -20,7 +20,7 @@ try:
     from kubernetes.client.exceptions import ApiException
     from kubernetes.config import ConfigException
 except ModuleNotFoundError as error:
-    raise Failure(
+    raise NoClusterError(
         f"{error.name}, which talks to clusters, is missing: pip install 'tiltyard[sdk,cluster]'"
     ) from error
 
@@ -65,7 +65,7 @@ class Cluster:
             _, context = config.list_kube_config_contexts(kubeconfig)
         except Exception as error:  # its loader trips over bad files in many ways
             said = " ".join(str(error).split()).rstrip(".")
-            raise Failure(
+            raise NoClusterError(
                 f"the kubeconfig cannot be used: {said}: is KUBECONFIG right, does kubectl work?"
             ) from error
         configuration.retries = False
@@ -232,12 +232,13 @@ class Cluster:
             raw: bytes = told.read() or b""
         except (urllib3.exceptions.HTTPError, ConfigException, ApiException, OSError) as error:
             said = " ".join(str(error).split())
-            raise Failure(
+            raise NoClusterError(
                 f"the API server at {self._server} does not answer: {said}: does kubectl work?"
             ) from error
         found = _parsed(raw)
         if not 200 <= told.status < 300:
-            raise Failure(_why(what, told.status, str(found.get("message") or raw[:200])))
+            said = str(found.get("message") or raw[:200].decode(errors="replace"))
+            raise _failure(what, told.status, said)
         return found
 
 
@@ -272,14 +273,23 @@ def _parsed(body: bytes) -> Object:
     return found if isinstance(found, dict) else {}
 
 
-def _why(what: str, status: int, said: str) -> str:
+def _failure(what: str, status: int, said: str) -> Failure:
     match status:
-        case 404 if "namespaces" not in what:
-            return f"there is no {what}: kubectl get typ -A lists them"
+        case 404 if said.startswith("404 page not found"):
+            return NoClusterError(
+                "the cluster knows no Pipelines and Models: install Tiltyard there first, as"
+                " docs/install.md says"
+            )
+        case 404 if said.startswith("namespaces "):
+            return EntityNotFoundError(
+                f"{what}: there is no such namespace: kubectl get namespaces lists them"
+            )
+        case 404:
+            return EntityNotFoundError(f"there is no {what}: kubectl get typ -A lists them")
         case 401 | 403:
-            return f"the cluster does not let you at {what}: ask for the right, or log in"
+            return Failure(f"the cluster does not let you at {what}: ask for the right, or log in")
         case 409:
-            return f"{what} changed in this very moment: try again"
+            return Failure(f"{what} changed in this very moment: try again")
         case _:
             told = " ".join(said.split())
-            return f"{what}: the API server answered {status}: {told}"
+            return Failure(f"{what}: the API server answered {status}: {told}")

@@ -22,13 +22,17 @@ def elsewhere(name: str) -> Iterator[None]:
     """Say of what is not found in a cluster that no file here has its name either."""
     try:
         yield
-    except Failure as failure:
+    except (EntityNotFoundError, NoClusterError) as failure:
         here = f"{name}: there is no such file or folder here, so a Pipeline of a cluster is meant"
         raise Failure(here, *failure.lines) from failure
 
 
 class EntityNotFoundError(Failure):
     """There is no model, pipeline, version or workspace of that name."""
+
+
+class NoClusterError(Failure):
+    """There is no cluster to ask, or none that has Tiltyard."""
 
 
 class InferenceError(Failure):

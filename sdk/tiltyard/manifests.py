@@ -105,6 +105,13 @@ class Manifests:
                 remedy = "add its sha256, so that what you tested is what runs"
                 yield f"{place}.source: {source.uri} may change: {remedy}"
 
+    def relative_sources(self) -> Iterator[str]:
+        """Lines for the files that lie beside a manifest, where no pod of a cluster looks."""
+        for place, source in self._sources():
+            if source.uri.startswith("file:") and not source.uri.startswith("file:/"):
+                remedy = "put it into a store that pods reach: docs/sources.md lists them"
+                yield f"{place}.source: {source.uri} is a file of this machine: {remedy}"
+
     def _sources(self) -> Iterator[tuple[str, Source]]:
         for manifest in self.pipelines:
             for index, model in enumerate(manifest.pipeline.spec.models):

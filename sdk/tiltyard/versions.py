@@ -25,7 +25,8 @@ def apply(files: Sequence[Path], namespace: str | None, seconds: float) -> None:
         Failure: one is not valid, and then nothing is applied; or cannot be in force.
 
     """
-    read_manifests(files)
+    for line in read_manifests(files).relative_sources():
+        notice(f"warning: {line}")
     found = [_plain(one) for file in files for one in read_documents(file.read_bytes())]
     for one in sorted(found, key=lambda one: str(one["kind"])):  # Model before Pipeline
         kind, head = one["kind"], one["metadata"]

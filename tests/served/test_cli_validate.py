@@ -21,6 +21,21 @@ def test_valid_manifests_are_told_and_unpinned_sources_warned_of(tmp_path: Path)
     assert warnings[0].startswith(f"warning: {manifest}: spec.models[0].source: file://")
 
 
+def test_files_beside_a_manifest_are_warned_of_before_a_cluster_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    manifest = EXAMPLES / "bike-demand" / "pipeline.yaml"
+    run = tiltyard("apply", manifest)
+    assert run.returncode == 1
+    *warnings, last = run.stderr.splitlines()
+    start = (
+        f"warning: {manifest}: spec.models[0].source: file:models/bike-gb.onnx is a file of this"
+    )
+    assert [one.startswith(start) for one in warnings] == [True, False]
+    assert last.startswith("the kubeconfig cannot be used: ")
+
+
 KNOWN = "deployment, experiment, models, records, steps, suspend, validations"
 
 

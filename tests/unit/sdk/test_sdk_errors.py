@@ -234,15 +234,23 @@ def test_an_engine_of_a_cluster_is_asked_through_the_api_server(kubeconfig: Path
     assert headers["Authorization"] == "Bearer secret"
 
 
+def status_of(message: str) -> bytes:
+    return json.dumps({"message": message}).encode()
+
+
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("status", "body", "said"),
     [
-        (403, "does not let you at pipelines in namespace shop: ask for the right"),
-        (500, "the API server answered 500: it is ill"),
+        (403, status_of("no"), "does not let you at pipelines in namespace shop: ask for the"),
+        (404, b"404 page not found", "knows no Pipelines and Models: install Tiltyard there"),
+        (404, status_of('namespaces "shop" not found'), "there is no such namespace: kubectl"),
+        (409, status_of("older"), "changed in this very moment: try again"),
+        (500, status_of("it is\nill"), "the API server answered 500: it is ill"),
     ],
 )
-def test_what_the_api_server_refuses_is_told(kubeconfig: Path, status: int, said: str) -> None:
-    body = json.dumps({"message": "it is\nill"}).encode()
+def test_what_the_api_server_refuses_is_told(
+    kubeconfig: Path, status: int, body: bytes, said: str
+) -> None:
     with (
         answering((status, {}, body)) as (url, _),
         Client(kubeconfig=write_kubeconfig(kubeconfig, url)) as client,
