@@ -135,3 +135,5 @@ def test_all_is_found_each_panel_answers_and_no_alert_fires(
         rules = [rule for group in ask(url, "rules")["groups"] for rule in group["rules"]]
         assert {rule["health"] for rule in rules} == {"ok"}
         assert [rule["name"] for rule in rules if rule["state"] == "firing"] == []
+        kubectl("delete", "typ", NAME, "--wait=false")
+        await_that(lambda: not samples(url, "tiltyard_operator_experiment_estimate"), 60)
