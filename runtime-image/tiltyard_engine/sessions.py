@@ -11,6 +11,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime
 
 from tiltyard_api.plan import PlanModel
@@ -253,10 +254,13 @@ def _tensors(nodes: Sequence[Any]) -> tuple[GraphTensor, ...]:
 
 
 def _same_bits(one: Array, other: Array) -> bool:
+    """Whether arrays are the same. One NaN is like another: its bits may differ by its place."""
     if one.shape != other.shape:
         return False
     if one.dtype == object:
         return bool(one.tolist() == other.tolist())
+    if one.dtype.kind == "f":
+        one, other = (np.where(np.isnan(array), np.nan, array) for array in (one, other))
     return one.tobytes() == other.tobytes()
 
 

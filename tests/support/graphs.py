@@ -245,6 +245,16 @@ def running_sum() -> bytes:
     )
 
 
+def never_a_number() -> bytes:
+    """Give the logarithm of what is below 0: its bits depend on how many are computed at once."""
+    return model(
+        [node("Abs", "x", "a"), node("Sub", "below a", "negative"), node("Log", "negative", "y")],
+        [value("x", "float32", ["N", 1])],
+        [value("y", "float32", ["N", 1])],
+        [constant("below", [-1.0], "float32")],
+    )
+
+
 def logarithm() -> bytes:
     """Give log(x): NaN below 0, minus infinity at 0."""
     return model(

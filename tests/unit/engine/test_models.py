@@ -44,6 +44,12 @@ def test_requests_are_stacked_only_where_rows_do_not_meet(
     assert session.batchable is batchable
 
 
+def test_one_nan_is_like_another_whatever_its_bits(tmp_path: Path) -> None:
+    session = session_of(tmp_path, graphs.never_a_number())
+    session.learn()
+    assert session.batchable
+
+
 @pytest.mark.parametrize("name", ["endless", "branching", "running sum"])
 def test_graphs_whose_time_depends_on_the_data_never_run_in_the_event_loop(
     tmp_path: Path, name: str
