@@ -30,6 +30,7 @@ INPUTS = [
 OUTPUTS = [{"name": "bikers", "from": "variable", "type": "float32", "shape": [1]}]
 SIZE = {"replicas": 1, "cpus": 0.5, "memory": "1Gi"}
 ROW = pd.DataFrame([bike_record()])
+ENGINES = "--selector=app.kubernetes.io/name=tiltyard-engine"
 
 pytestmark = [
     pytest.mark.usefixtures("local_node", "operator_process"),
@@ -65,7 +66,7 @@ def reached(client: Client, kubectl: Kubectl, namespace: str) -> Client:
     """A client that asks the only pod of the Pipeline at its own address."""
     (pod,) = [
         one
-        for one in kubectl.get("pods", "--selector=app.kubernetes.io/name=tiltyard-engine")["items"]
+        for one in kubectl.get("pods", ENGINES)["items"]
         if "deletionTimestamp" not in one["metadata"]
     ]
     url = f"http://{pod['status']['podIP']}:8080"
@@ -97,10 +98,10 @@ def test_a_life_of_a_pipeline_in_a_cluster(
     with reached(client, kubectl, namespace) as near:
         assert near.get_pipeline(NAME).infer(ROW)["out.bikers"].notna().all()
 
-    pod = kubectl("get", "pods", "--output=name")
+    pod = kubectl("get", "pods", "--output=name", ENGINES)
     pipeline.set_weights({"gb": 0})
     assert weights(kubectl) == {"gb": 0, "rf": 1}
-    assert kubectl("get", "pods", "--output=name") == pod
+    assert kubectl("get", "pods", "--output=name", ENGINES) == pod
 
     pipeline.replace_with_model_step(0, gb).deploy()
     assert [one["version"] for one in pipeline.history()] == [2, 1]
@@ -146,6 +147,35 @@ def test_a_pipeline_of_kubectl_is_read_whole_and_becomes_what_is_deployed(
     none = run_tiltyard("undeploy", "none", "-n", namespace)
     assert none.returncode == 1
     assert none.stderr.startswith(f"there is no Pipeline none in namespace {namespace}")
+
+
+def test_another_upload_of_a_name_changes_nothing_that_runs(
+    client: Client, kubectl: Kubectl
+) -> None:
+    def upload(file: str) -> ModelVersion:
+        return client.upload_model("bike", MODELS / f"bike-{file}.onnx", "onnx", INPUTS, OUTPUTS)
+
+    def served() -> list[str]:
+        return [one["digest"] for one in kubectl.get("typ", NAME)["status"]["models"]]
+
+    first = upload("gb")
+    pipeline = client.build_pipeline(NAME).add_model_step(first).deploy(SIZE)
+    pods = kubectl("get", "pods", "--output=name", ENGINES)
+    second = upload("rf")
+    (listed,) = client.list_models()
+    assert listed.versions() == [second] == [client.get_model("bike")]
+    there = rf"no version {first.version()} \(there: {second.version()}\)"
+    with pytest.raises(EntityNotFoundError, match=there):
+        client.get_model("bike", first.version())
+    client.get_pipeline(NAME).deploy()
+    assert served() == [first.sha()]
+    assert kubectl("get", "pods", "--output=name", ENGINES) == pods
+
+    pipeline.replace_with_model_step(0, second).deploy()
+    assert served() == [second.sha()]
+    pipeline.rollback()
+    assert served() == [first.sha()]
+    assert client.get_model("bike") == second
 
 
 @pytest.mark.full
