@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from tiltyard.failure import Failure
+from tiltyard.places import model_document
 from tiltyard.schemas import Schema, tensors
 from tiltyard_api.v1alpha1.model import ModelStatus
 from tiltyard_api.v1alpha1.models import ModelEntry
@@ -114,7 +115,8 @@ class ModelVersion:
             workers: Python models: processes of one engine.
 
         Raises:
-            Failure: there is no such runtime, or the names do not fit the graph.
+            Failure: there is no such runtime, the names do not fit the graph, or what is said is
+                not valid.
 
         """
         if runtime is not None and runtime not in RUNTIMES:
@@ -131,7 +133,8 @@ class ModelVersion:
         said = {key: value for key, value in wished.items() if value is not None}
         if not said:
             return self
-        document = self._document | {"spec": self._document["spec"] | said}
+        namespace = self._document["metadata"]["namespace"]
+        document = model_document(self._name, namespace, self._document["spec"] | said)
         return ModelVersion(self._save(document), self._save)
 
     def _renamed(self, fields: Sequence[str]) -> list[Document]:

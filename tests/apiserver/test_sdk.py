@@ -171,6 +171,8 @@ def test_another_upload_of_a_name_changes_nothing_that_runs(
     assert served() == [first.sha()]
     assert kubectl("get", "pods", "--output=name", ENGINES) == pods
 
+    second = second.configure(timeout="4s")
+    assert kubectl.get("models.tiltyard.dev", "bike")["spec"]["timeout"] == "4s"
     pipeline.replace_with_model_step(0, second).deploy()
     assert served() == [second.sha()]
     pipeline.rollback()
