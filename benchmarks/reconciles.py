@@ -192,9 +192,8 @@ class Bench:
         for number in range(times):
             name = self.names[number * 7 % len(self.names)]
             cpus = 0.6 + number / 100
-            path = DEPLOYMENT.path("cold", name)
-            version = api.call("GET", path)["metadata"]["resourceVersion"]
             one = f"{DEPLOYMENT.path('cold')}?fieldSelector=metadata.name%3D{name}"
+            version = api.call("GET", one)["metadata"]["resourceVersion"]
             edit = {"spec": {"deployment": {"cpus": cpus}}}
             wanted = f"{cpus * 1000:.0f}m"
             with closing(api.watch(one, version, 60)) as events:
