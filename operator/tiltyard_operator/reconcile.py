@@ -20,7 +20,7 @@ from tiltyard_operator.decide import Decision, Spec, Target, accept, cause_of, d
 from tiltyard_operator.desired import Wanted, build, superfluous
 from tiltyard_operator.desired.config import evidence_config
 from tiltyard_operator.desired.metadata import evidence_name, plan_name, sealed
-from tiltyard_operator.desired.pod import cpu_quantity, override_of
+from tiltyard_operator.desired.pod import override_of
 from tiltyard_operator.desired.resolving import Place
 from tiltyard_operator.desired.workload import CAUSE, Cause, as_it_was
 from tiltyard_operator.errors import ClusterError, Conflict, Refused, Unavailable
@@ -146,7 +146,7 @@ class PipelineReconciler:
         if spec.pipeline is None:
             return None
         size = spec.pipeline.spec.deployment
-        place = Place(cpu_quantity(size.cpus), size.memory, override_of(size))
+        place = Place(size.cpus, size.memory, override_of(size))
         return start_trials(writer, decision.findings.values(), place, self._settings)
 
     def _make(self, writer: Writer, seen: Observed, decision: Decision, target: Target) -> Made:

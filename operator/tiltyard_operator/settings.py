@@ -28,7 +28,7 @@ class Settings:
     namespaces: tuple[str, ...]
     """Empty: all of the cluster."""
 
-    resolve_cpus: str
+    resolve_cpus: float
     resolve_memory: str
     """Of Jobs that resolve Models; those of a Pipeline take its own."""
 
@@ -104,10 +104,11 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
     return read
 
 
-def _cpus(value: str) -> str:
-    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?m?", value):
+def _cpus(value: str) -> float:
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(m?)", value)
+    if not found:
         raise ValueError(f"{value!r} is no number of cpus; write it like 0.5 or 500m")
-    return value
+    return float(found[1]) / (1000 if found[2] else 1)
 
 
 def _bytes(value: str) -> str:

@@ -19,10 +19,10 @@ from tiltyard_operator.desired.metadata import (
 from tiltyard_operator.desired.pod import (
     CONTAINER_SECURITY,
     Sources,
+    cpu_quantity,
     environment,
     mount,
     pod_fields,
-    resources,
     scratch,
 )
 from tiltyard_operator.kinds import JOB, Object
@@ -45,12 +45,16 @@ SCRATCH = "64Gi"
 
 REPORT = "/dev/termination-log"
 
+RESERVED = 0.25
+"""Cores, at most, that a node must have free for a trial. It may use all that pods may, but need
+not wait until so much is free, and on a busy node it yields to what serves."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a trial runs: what it may use, and what the user adds to its pod."""
 
-    cpus: str
+    cpus: float
     memory: str
     override: Object
 
@@ -116,7 +120,7 @@ def _pod(entry: ModelEntry, place: Place, settings: Settings) -> Object:
         "imagePullPolicy": settings.engine_pull_policy,
         "command": ["python", "-m", "tiltyard_engine.fetch", "trial"],
         "args": ["--request", request, "--report", REPORT, *options(settings)],
-        "resources": resources(place.cpus, place.memory),
+        "resources": _resources(place),
         "securityContext": CONTAINER_SECURITY,
         "terminationMessagePath": REPORT,
         "volumeMounts": [
@@ -143,3 +147,11 @@ def _account(override: Mapping[str, object]) -> Object:
     """The user's account, for stores that know pods by it; its token is not mounted."""
     account = override.get("serviceAccountName")
     return {"serviceAccountName": account} if account else {}
+
+
+def _resources(place: Place) -> Object:
+    reserved = cpu_quantity(min(place.cpus, RESERVED))
+    return {
+        "requests": {"cpu": reserved, "memory": place.memory},
+        "limits": {"cpu": cpu_quantity(place.cpus), "memory": place.memory},
+    }

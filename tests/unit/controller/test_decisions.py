@@ -224,7 +224,7 @@ def test_a_second_trial_remembers_what_the_first_one_said() -> None:
     seen, _ = decided(make_document())
     entry = seen_entries(seen)[0]
     job = resolve_job(
-        seen.owner, Trial(entry, 1, "SourceNotFound: it is gone"), Place("1", "1Gi", {}), SETTINGS
+        seen.owner, Trial(entry, 1, "SourceNotFound: it is gone"), Place(1, "1Gi", {}), SETTINGS
     )
     assert job["metadata"]["annotations"] == {
         KEY: resolve_key(entry),

@@ -45,12 +45,23 @@ def understood(arguments: list[str]) -> argparse.Namespace:
 
 def test_jobs_are_told() -> None:
     seen, _ = decided(make_document())
-    trial = resolve_job(seen.owner, entry_of(seen.document), Place("1", "1Gi", {}), TOLD)
+    trial = resolve_job(seen.owner, entry_of(seen.document), Place(1, "1Gi", {}), TOLD)
     (container,) = trial["spec"]["template"]["spec"]["containers"]
     said = understood(container["args"])
     assert said.allow_address == [ipaddress.ip_network(one) for one in TOLD.fetch_addresses]
     assert (said.max_size, said.timeout, said.trial_timeout) == (40 << 30, 3600, 90)
     assert trial["spec"]["activeDeadlineSeconds"] == 3600 + 90 + 60
+
+
+def test_jobs_may_use_what_pods_may_but_wait_for_no_more_than_a_quarter_of_a_core() -> None:
+    seen, _ = decided(make_document())
+    for cpus, asked, most in ((2, "250m", "2000m"), (0.1, "100m", "100m")):
+        job = resolve_job(seen.owner, entry_of(seen.document), Place(cpus, "1Gi", {}), TOLD)
+        (container,) = job["spec"]["template"]["spec"]["containers"]
+        assert container["resources"] == {
+            "requests": {"cpu": asked, "memory": "1Gi"},
+            "limits": {"cpu": most, "memory": "1Gi"},
+        }
 
 
 def test_jobs_of_models_pull_with_the_secrets_that_are_named() -> None:
@@ -66,7 +77,7 @@ def test_pods_are_told_the_same() -> None:
     seen, decision = decided(make_document(), facts=FACTS)
     deployment = objects_of(seen, decision, settings=TOLD)[-1]
     (init,) = deployment["spec"]["template"]["spec"]["initContainers"]
-    trial = resolve_job(seen.owner, entry_of(seen.document), Place("1", "1Gi", {}), TOLD)
+    trial = resolve_job(seen.owner, entry_of(seen.document), Place(1, "1Gi", {}), TOLD)
     (container,) = trial["spec"]["template"]["spec"]["containers"]
     assert understood(init["command"]) == understood(container["args"])
 
