@@ -221,9 +221,10 @@ def _condition(found: Document, kind: str, generation: int) -> Condition | None:
 
 
 def _gone(found: Document) -> bool:
-    ready = _condition(found, "Ready", found["metadata"]["generation"])
-    suspended = ready is not None and ready.reason == "Suspended"
-    return suspended and not read_status(found).replicas
+    # Ready may have more to tell, such as that a candidate was rolled back.
+    available = _condition(found, "Available", found["metadata"]["generation"])
+    suspended = available is not None and available.reason == "Suspended"
+    return suspended and not _status(found).replicas
 
 
 def _revision(obj: Document) -> Revision:
