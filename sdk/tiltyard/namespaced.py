@@ -224,7 +224,7 @@ def _gone(found: Document) -> bool:
     # Ready may have more to tell, such as that a candidate was rolled back.
     available = _condition(found, "Available", found["metadata"]["generation"])
     suspended = available is not None and available.reason == "Suspended"
-    return suspended and not _status(found).replicas
+    return suspended and not read_status(found).replicas
 
 
 def _revision(obj: Document) -> Revision:
