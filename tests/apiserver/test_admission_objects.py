@@ -49,7 +49,7 @@ def _value(kind: Any, name: str) -> Any:
     if get_origin(kind) is tuple:
         return [_value(choices[0], name)]
     if get_origin(kind) is dict:
-        return {"team": "shop"}
+        return {"team": _value(choices[1], name)}
     if get_origin(kind) is not None:  # something or nothing, or annotated
         return _value(choices[0], name)
     if issubclass(kind, BaseModel):

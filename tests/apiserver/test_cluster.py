@@ -154,8 +154,11 @@ def test_lists_are_of_one_namespace_and_of_labels(
 ) -> None:
     cluster.create(config)
     found = cluster.list(CONFIG_MAP, namespace, "a=ours")
-    assert [(one["kind"], one["metadata"]["name"]) for one in found] == [("ConfigMap", "c")]
-    assert cluster.list(CONFIG_MAP, namespace, "a=theirs") == []
+    assert [(one["kind"], one["metadata"]["name"]) for one in found.items] == [("ConfigMap", "c")]
+    assert cluster.list(CONFIG_MAP, namespace, "a=theirs").items == []
+    again = cluster.list(CONFIG_MAP, namespace, "a=ours", found.version)
+    assert again.items == found.items
+    assert again.version >= found.version > 0
     cluster.create(pipeline(namespace))
     assert cluster.names(PIPELINE, namespace) == [(namespace, "p")]
     assert (namespace, "p") in cluster.names(PIPELINE, None)

@@ -99,14 +99,18 @@ input()
 """
     command = [sys.executable, "-c", script]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    first, second = (subprocess.Popen(command, text=True, **pipes) for _ in range(2))
-    assert first.stdout
-    assert second.stdout
-    taken = {first.stdout.readline(), second.stdout.readline()}
-    assert taken == {"0\n", "1\n"}
-    first.kill()
-    first.communicate()
-    second.communicate("\n")
+    begun = Book(path, IDENTITY, SIZE)  # as an engine does before it forks workers
+    with (
+        subprocess.Popen(command, text=True, **pipes) as first,
+        subprocess.Popen(command, text=True, **pipes) as second,
+    ):
+        assert first.stdout
+        assert second.stdout
+        taken = {first.stdout.readline(), second.stdout.readline()}
+        assert taken == {"0\n", "1\n"}
+        first.kill()
+        first.communicate()
+        second.communicate("\n")
     third = subprocess.run(command, input="\n", capture_output=True, text=True, check=True)
     assert third.stdout == "0\n"
-    assert Book(path, IDENTITY, SIZE).claimed == 2
+    assert begun.claimed == 2
