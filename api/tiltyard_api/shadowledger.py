@@ -1,7 +1,5 @@
 """What an operator keeps of shadows: content of the evidence, which `tiltyard report` reads."""
 
-import zlib
-from base64 import b64decode
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +7,7 @@ from pydantic import Field
 
 from tiltyard_api.base import Contract
 from tiltyard_api.figures import VariantFigures
+from tiltyard_api.packing import unpacked
 
 SHADOWS_KEY = "shadows.json.zlib"
 """Its place in the ConfigMap."""
@@ -38,8 +37,4 @@ class ShadowLedger(Contract):
 
 def read_shadows(evidence: Mapping[str, Any] | None) -> ShadowLedger | None:
     """Read it from the ConfigMap; what is damaged counts as missing."""
-    text = ((evidence or {}).get("binaryData") or {}).get(SHADOWS_KEY)
-    try:
-        return ShadowLedger.model_validate_json(zlib.decompress(b64decode(text))) if text else None
-    except (ValueError, zlib.error):
-        return None
+    return unpacked(ShadowLedger, evidence, SHADOWS_KEY)

@@ -144,9 +144,12 @@ def to_be_stored(seen: Observed, canaries: Canaries, now: float) -> bool:
     fresh = {step: one for step, one in canaries.ledgers.items() if one.known}
     if all(seen.ledgers.get(step) == one for step, one in fresh.items()):
         return False
-    leaves = any(one.ending for one in seen.pods)
-    gone = not seen.unwritten.pods <= {one.name for one in seen.pods}
-    return leaves or gone or now - seen.kept_at >= STORED_EVERY
+    return due(seen, now, gone=not seen.unwritten.pods <= {one.name for one in seen.pods})
+
+
+def due(seen: Observed, now: float, *, gone: bool) -> bool:
+    """Whether what changed is to be written down: at once where a pod that counted goes or went."""
+    return gone or any(one.ending for one in seen.pods) or now - seen.kept_at >= STORED_EVERY
 
 
 def _told(state: CanaryState) -> tuple[str, bool, Latch | None]:

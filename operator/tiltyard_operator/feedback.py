@@ -6,7 +6,7 @@ from tiltyard_api.experiment import ExperimentSums
 from tiltyard_api.experimentledger import ExperimentLedger, Heard
 from tiltyard_core.experiment import experiment_id
 from tiltyard_core.experiments.ledger import remember, total
-from tiltyard_operator.canaries import STORED_EVERY
+from tiltyard_operator.canaries import due
 from tiltyard_operator.desired.config import Bundle
 from tiltyard_operator.observed import Observed
 from tiltyard_operator.room import Fitted, fitted
@@ -55,6 +55,4 @@ def to_be_stored(seen: Observed, collected: Collected, now: float) -> bool:
     ledger = collected.fitted.ledger if collected.fitted else None
     if ledger is None or ledger == seen.experiment or not (ledger.known or ledger.gone):
         return False
-    leaves = any(one.ending for one in seen.pods)
-    gone = seen.experiment is None or seen.experiment.over != ledger.over
-    return leaves or gone or now - seen.kept_at >= STORED_EVERY
+    return due(seen, now, gone=seen.experiment is None or seen.experiment.over != ledger.over)

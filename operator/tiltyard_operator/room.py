@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tiltyard_api.base import canonical
 from tiltyard_api.experimentledger import ExperimentLedger, Heard
-from tiltyard_operator.desired.config import packed
+from tiltyard_api.packing import packed
 
 MOST_BYTES = 448 << 10
 """Of the mebibyte; the rest is for what is counted of a canary and of shadows, at their largest."""

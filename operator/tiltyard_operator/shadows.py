@@ -7,7 +7,7 @@ from tiltyard_api.figures import VariantFigures
 from tiltyard_api.plan import Plan, PlanShadow
 from tiltyard_api.shadowledger import MOST_OVER, Figures, ShadowLedger
 from tiltyard_core.figures import united
-from tiltyard_operator.canaries import STORED_EVERY
+from tiltyard_operator.canaries import due
 from tiltyard_operator.desired.config import Bundle
 from tiltyard_operator.observed import Observed, Spoke
 
@@ -61,9 +61,7 @@ def to_be_stored(seen: Observed, shadowed: Shadowed, now: float) -> bool:
     ledger = shadowed.ledger
     if ledger is None or ledger == seen.shadows or not ledger.total:
         return False
-    leaves = any(one.ending for one in seen.pods)
-    gone = seen.shadows is None or seen.shadows.over != ledger.over
-    return leaves or gone or now - seen.kept_at >= STORED_EVERY
+    return due(seen, now, gone=seen.shadows is None or seen.shadows.over != ledger.over)
 
 
 def _steps(plan: Plan) -> dict[str, tuple[str, ...]]:

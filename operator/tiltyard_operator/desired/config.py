@@ -1,16 +1,16 @@
 """What is kept in ConfigMaps: plans, which never change, routing tables and counts, which do."""
 
 import hashlib
-import zlib
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from tiltyard_api.artifacts import ArtifactList
-from tiltyard_api.base import Contract, canonical
+from tiltyard_api.base import canonical
 from tiltyard_api.evidence import CanaryLedger
 from tiltyard_api.experimentledger import ExperimentLedger
+from tiltyard_api.packing import packed, unpacked
 from tiltyard_api.plan import Plan
 from tiltyard_api.routing import RoutingTable
 from tiltyard_api.shadowledger import SHADOWS_KEY, ShadowLedger
@@ -109,19 +109,9 @@ def evidence_config(
     return obj | {"data": data} | ({"binaryData": binary} if binary else {})
 
 
-def packed(contract: Contract) -> bytes:
-    """Write what has long arrays."""
-    return zlib.compress(canonical(contract))
-
-
 def read_experiment(obj: Object | None) -> ExperimentLedger | None:
     """Read feedback back; what is damaged counts as missing."""
-    text = ((obj or {}).get("binaryData") or {}).get(EXPERIMENT_KEY)
-    try:
-        written = zlib.decompress(b64decode(text)) if text else b""
-        return ExperimentLedger.model_validate_json(written) if written else None
-    except (ValueError, zlib.error):
-        return None
+    return unpacked(ExperimentLedger, obj, EXPERIMENT_KEY)
 
 
 def evidence_key(step: str) -> str:

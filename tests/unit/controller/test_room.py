@@ -15,11 +15,12 @@ from tiltyard_api.evidence import CanaryCounts, CanaryLedger, Tally, Units
 from tiltyard_api.experiment import MOST_STRATA, ExperimentSums
 from tiltyard_api.experimentledger import MOST_GONE, ExperimentLedger, Heard
 from tiltyard_api.figures import Histogram, VariantFigures
+from tiltyard_api.packing import packed
 from tiltyard_api.shadowledger import MOST_OVER, Figures, ShadowLedger
 from tiltyard_api.v1alpha1.conditions import ConditionType
 from tiltyard_core.counts import MOST_INCARNATIONS
 from tiltyard_core.experiments.ledger import remember, total
-from tiltyard_operator.desired.config import evidence_config, packed, read_experiment
+from tiltyard_operator.desired.config import evidence_config, read_experiment
 from tiltyard_operator.desired.metadata import Owner
 from tiltyard_operator.findings import condition
 from tiltyard_operator.room import MOST_BYTES, Fitted, fitted
